@@ -1,0 +1,182 @@
+"""A payment session: opened from chosen lines of an order, or carrying an order of its own.
+
+Source: orders reference, section 7 and O-3, O-22, O-23; checkout reference, sections 3 to 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import msgspec
+
+from kasse.domain.history import OrderState
+from kasse.domain.ledger import LineAmount, check_amount, line_not_found
+from kasse.domain.order import require_order_open
+from kasse.domain.refusals import Refusal
+
+SessionStatus = Literal["open", "paying", "paid", "cancelled", "expired"]
+LIFETIME = timedelta(hours=24)
+
+STEPS: dict[SessionStatus, frozenset[SessionStatus]] = {
+    "open": frozenset({"paying", "cancelled", "expired"}),
+    "paying": frozenset({"open", "paid"}),
+    "paid": frozenset({"cancelled"}),  # cancelling a session voids an authorization that is not captured
+    "cancelled": frozenset(),
+    "expired": frozenset(),
+}
+"""The life of a session. ``paying`` lasts from the payer's start until the gateway's answer is known."""
+
+
+class SessionEvent(msgspec.Struct, frozen=True):
+    """Something that happened to a session, by the names of the checkout reference, section 4."""
+
+    id: str
+    name: str
+    created_at: datetime
+    request_id: str
+    details: dict[str, Any] = {}
+
+
+class SessionUrl(msgspec.Struct, frozen=True, omit_defaults=True):
+    return_url: str
+    callback_url: str | None = None
+    merchant_terms_url: str | None = None
+
+
+class PaymentSession(msgspec.Struct, frozen=True):
+    """A session. ``amount`` and the items' amounts are minor units of ``currency``.
+
+    ``order`` is the internal id of the order it was opened for, None when it carries an order of its own.
+    ``checkout_order`` is the order as the checkout side shows it: amount, currency, merchant_reference, items.
+    ``transaction_id`` names the one payment that is under way or has succeeded.
+    """
+
+    account_id: str
+    id: str
+    items: tuple[LineAmount, ...]
+    amount: int
+    currency: str
+    url: SessionUrl
+    profile_id: str
+    checkout_order: dict[str, Any]
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    expires_at: datetime
+    order: str | None = None
+    order_id: str | None = None
+    status: SessionStatus = "open"
+    transaction_id: str | None = None
+    events: tuple[SessionEvent, ...] = ()
+    given: dict[str, Any] = {}
+    last_error: str | None = None
+    cancelled_at: datetime | None = None
+    cancelled_by: str | None = None
+    version: int = 1
+
+    @property
+    def merchant_reference(self) -> str:
+        return str(self.checkout_order["merchant_reference"])
+
+
+class ChosenItem(msgspec.Struct, frozen=True):
+    """A line that a session shall pay; without ``amount``, all that is left of it."""
+
+    line_id: int
+    amount: int | None = None
+
+
+def choose(state: OrderState, items: Sequence[ChosenItem]) -> tuple[LineAmount, ...]:
+    """Say what a new session asks for each chosen line. Opening claims nothing.
+
+    Raises ``Refusal``: order_not_open, line_not_found, duplicate_line, nothing_left_to_pay, amount_sign,
+    amount_above_left, amount_not_positive (the session as a whole, O-27).
+    """
+    require_order_open(state.order)
+    chosen: dict[int, LineAmount] = {}
+    for n, item in enumerate(items):
+        if item.line_id in chosen:
+            raise Refusal(
+                "duplicate_line",
+                f"expected each line once, got line {item.line_id} again",
+                path=f"/items/{n}/line_id",
+            )
+        sums = state.sums.get(item.line_id)
+        if sums is None:
+            raise line_not_found(item.line_id, f"/items/{n}/line_id")
+        if sums.left_to_pay == 0:
+            raise Refusal(
+                "nothing_left_to_pay",
+                f"line {item.line_id} has nothing left to pay, all {sums.payable} of it is authorized",
+                path=f"/items/{n}",
+            )
+        amount = sums.left_to_pay if item.amount is None else item.amount
+        check_amount("authorization", sums, amount, sums.left_to_pay, f"/items/{n}/amount")
+        chosen[item.line_id] = LineAmount(item.line_id, amount)
+    return tuple(chosen.values())
+
+
+def check_claim(state: OrderState, items: Sequence[LineAmount]) -> None:
+    """Whether a payment of these items may start: they are neither paid nor being paid by someone else.
+
+    Raises ``Refusal``: order_not_open, nothing_left_to_pay, line_being_paid.
+    """
+    require_order_open(state.order)
+    for item in items:
+        sums = state.sums[item.line_id]
+        if abs(item.amount) > abs(sums.left_to_pay):
+            raise Refusal(
+                "nothing_left_to_pay",
+                f"line {item.line_id} has {sums.left_to_pay} left to pay, this session asks for {item.amount}: "
+                "it has been paid in another session",
+            )
+        if abs(item.amount) > abs(sums.left_to_claim):
+            raise Refusal(
+                "line_being_paid",
+                f"line {item.line_id} has {sums.left_to_pay} left to pay, of which {sums.claimed} is being paid "
+                f"right now in another session; this session asks for {item.amount}",
+            )
+
+
+def status_at(session: PaymentSession, now: datetime) -> SessionStatus:
+    """The session's status, expiry considered: only a session that nobody is paying can run out."""
+    if session.status == "open" and now >= session.expires_at:
+        return "expired"
+    return session.status
+
+
+_NOT_PAYABLE: Mapping[SessionStatus, tuple[str, str]] = {
+    "paid": ("session_paid", "is already paid"),
+    "paying": ("session_being_paid", "is being paid right now"),
+    "cancelled": ("session_cancelled", "is cancelled"),
+    "expired": ("session_expired", "has expired"),
+}
+
+
+def require_payable(session: PaymentSession, now: datetime) -> None:
+    """Raises ``Refusal``: session_paid, session_being_paid, session_cancelled, session_expired."""
+    status = status_at(session, now)
+    if status != "open":
+        reason, words = _NOT_PAYABLE[status]
+        raise Refusal(reason, f"expected a session that is open for payment, session {session.id} {words}")
+
+
+def step(
+    session: PaymentSession,
+    status: SessionStatus,
+    event: SessionEvent,
+    **changes: Any,
+) -> PaymentSession:
+    """Move a session on and note it. Raises ``ValueError`` for a step that the table does not have."""
+    if status != session.status and status not in STEPS[session.status]:
+        raise ValueError(f"a session cannot go from {session.status} to {status}")
+    return note(msgspec.structs.replace(session, status=status, **changes), event)
+
+
+def note(session: PaymentSession, event: SessionEvent) -> PaymentSession:
+    """Add an event to the session's own history."""
+    return msgspec.structs.replace(
+        session, events=(*session.events, event), updated_at=event.created_at, version=session.version + 1
+    )

@@ -1,0 +1,110 @@
+"""One typed configuration, read once. All mistakes in it are told at once."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Every setting; the environment variable is ``KASSE_`` and the name in capitals.
+
+    Times are seconds. ``public_url`` is how payers and receivers reach this server; by default it follows
+    host and port. ``pepper`` keys the hashes of client secrets; without one it is made and kept beside the data.
+    """
+
+    database: str = "sqlite:///kasse.db"
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 1
+    public_url: str = ""
+    token_lifetime: int = 86400
+    key_rotation: int = 30 * 86400
+    max_body: int = 1024 * 1024
+    gateway_timeout: float = 10.0
+    look_up_after: float = 2.0
+    private_targets: bool = False
+    relaxed_urls: bool = False
+    log_level: str = "info"
+
+    @property
+    def base_url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
+
+
+class SettingsError(Exception):
+    """What is wrong with the settings: one line for each mistake."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+def read_settings(
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    file: str | None = None,
+) -> Settings:
+    """Flags win over the environment, the environment over the file (TOML; ``KASSE_CONFIG`` names one too).
+
+    Raises ``SettingsError`` with every mistake found.
+    """
+    environment = os.environ if environment is None else environment
+    mistakes: list[str] = []
+    found: dict[str, tuple[str, Any]] = {}
+    path = file or environment.get("KASSE_CONFIG")
+    if path:
+        try:
+            for name, value in tomllib.loads(Path(path).read_text()).items():
+                found[name] = (f"{name} in {path}", value)
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            mistakes.append(f"the file {path} cannot be read: {error}")
+    for name, value in environment.items():
+        if name.startswith("KASSE_") and name != "KASSE_CONFIG":
+            found[name.removeprefix("KASSE_").lower()] = (name, value)
+    for name, value in (flags or {}).items():
+        if value is not None:
+            found[name] = (f"--{name.replace('_', '-')}", value)
+
+    fields = {field.name: field for field in msgspec.structs.fields(Settings)}
+    values: dict[str, Any] = {}
+    for name, (source, value) in found.items():
+        if name not in fields:
+            mistakes.append(f"{source}: there is no such setting")
+            continue
+        try:
+            values[name] = msgspec.convert(value, fields[name].type, strict=not isinstance(value, str))
+        except msgspec.ValidationError as error:
+            mistakes.append(f"{source}: {str(error).lower()}, got {value!r}")
+    mistakes += _mistakes(values)
+    if mistakes:
+        raise SettingsError(mistakes)
+    return Settings(**values)
+
+
+def _mistakes(values: Mapping[str, Any]) -> list[str]:
+    found = []
+    database = values.get("database")
+    if database is not None and not database.startswith("sqlite:///"):
+        found.append(f"database: expected sqlite:///relative.db or sqlite:////absolute/path.db, got {database!r}")
+    url = values.get("public_url")
+    if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+        found.append(f"public_url: expected an http or https URL, got {url!r}")
+    if not 1 <= values.get("port", 8080) <= 65535:
+        found.append(f"port: expected 1 to 65535, got {values['port']}")
+    for name, least in (("workers", 1), ("token_lifetime", 1), ("key_rotation", 3600), ("max_body", 1024)):
+        if values.get(name, least) < least:
+            found.append(f"{name}: expected at least {least}, got {values[name]}")
+    for name in ("gateway_timeout", "look_up_after"):
+        if values.get(name, 1.0) <= 0:
+            found.append(f"{name}: expected more than 0 seconds, got {values[name]}")
+    if values.get("log_level", "info") not in ("debug", "info", "warning", "error"):
+        found.append(f"log_level: expected debug, info, warning or error, got {values['log_level']!r}")
+    return found
