@@ -1,0 +1,174 @@
+"""What the house needs of a database: the only door to it.
+
+Everything that changes state goes through ``Store.change``: it loads, decides and commits in one transaction.
+The decision is an async function that gets the loads and answers what to tell the caller and which records to
+write. It must be free of other effects, because an engine may run it again when someone else was faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from kasse.domain.access import Account, Client, Grant, ServerSecret, SignatureSecret, SigningKey
+from kasse.domain.callbacks import Attempt, Delivery
+from kasse.domain.history import Event, OrderState, OrderStep
+from kasse.domain.ledger import Entry
+from kasse.domain.order import Draft
+from kasse.domain.profile import Profile
+from kasse.domain.session import PaymentSession
+from kasse.domain.transaction import GatewayCall, Transaction
+
+T = TypeVar("T")
+
+Record = (
+    Account
+    | Client
+    | Grant
+    | SigningKey
+    | ServerSecret
+    | SignatureSecret
+    | Profile
+    | Draft
+    | OrderStep
+    | PaymentSession
+    | Transaction
+    | GatewayCall
+    | Delivery
+    | Attempt
+)
+"""What can be written. A record with ``version`` 1 is new; a later version replaces exactly the one before it."""
+
+
+class StoreUnavailable(Exception):
+    """The database cannot be written or read now (disk full, locked, gone). Nothing of the change is stored."""
+
+
+class Contradiction(Exception):
+    """The database refused a change that breaks one of its constraints: a mistake of ours, nothing is stored."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which part of a list: at most ``limit`` items after the one named ``after``, newest first."""
+
+    limit: int = 10
+    after: str | None = None
+
+
+class Loads(Protocol):
+    """The reads, as of one moment. An order may be named by its ``order_id`` or its internal id (O-21)."""
+
+    async def account(self, account_id: str) -> Account | None: ...
+
+    async def client(self, account_id: str, id: str) -> Client | None:
+        """By its ``id``, deleted ones too."""
+
+    async def client_by_login(self, account_id: str, client_id: str) -> Client | None:
+        """By the ``client_id`` it logs in with, unless deleted."""
+
+    async def clients(self, account_id: str) -> list[Client]: ...
+
+    async def grant(self, account_id: str, id: str) -> Grant | None: ...
+
+    async def grants(self, account_id: str, client: str | None = None) -> list[Grant]:
+        """Those not deleted, newest first."""
+
+    async def signing_keys(self) -> list[SigningKey]:
+        """Newest first."""
+
+    async def server_secret(self, name: str) -> ServerSecret | None: ...
+
+    async def signature_secret(self, account_id: str) -> SignatureSecret | None:
+        """The newest one."""
+
+    async def profile(self, account_id: str, profile_id: str) -> Profile | None: ...
+
+    async def draft(self, account_id: str, draft_id: str) -> Draft | None: ...
+
+    async def order(self, account_id: str, order_id: str, lines: Collection[int] | None = None) -> OrderState | None:
+        """An order with the lines named, or with all of them."""
+
+    async def orders(self, account_id: str, page: Page) -> list[OrderState]:
+        """With all their lines."""
+
+    async def orders_from(self, after: tuple[str, str] | None, limit: int) -> list[OrderState]:
+        """Orders of every account with all their lines, by account and internal id, after the one named."""
+
+    async def order_exists(self, account_id: str, order_id: str) -> bool: ...
+
+    async def entries(self, account_id: str, order: str) -> list[Entry]:
+        """The ledger of an order (internal id), oldest first."""
+
+    async def events(self, account_id: str, order: str) -> list[Event]:
+        """The history of an order (internal id), oldest first."""
+
+    async def entries_of(self, account_id: str, orders: Collection[str]) -> dict[str, list[Entry]]:
+        """The ledgers of several orders (internal ids)."""
+
+    async def events_of(self, account_id: str, orders: Collection[str]) -> dict[str, list[Event]]:
+        """The histories of several orders (internal ids)."""
+
+    async def session(self, account_id: str, session_id: str) -> PaymentSession | None: ...
+
+    async def sessions_of(self, account_id: str, order: str, page: Page) -> list[PaymentSession]:
+        """The sessions opened for an order (internal id)."""
+
+    async def transaction(self, account_id: str, transaction_id: str) -> Transaction | None: ...
+
+    async def transactions_of_order(self, account_id: str, order: str) -> list[Transaction]:
+        """The transactions that pay or tried to pay an order (internal id), oldest first."""
+
+    async def gateway_call(self, account_id: str, key: str) -> GatewayCall | None: ...
+
+    async def due_gateway_calls(self, now: datetime, limit: int) -> list[GatewayCall]:
+        """Calls of any account that are not done and whose ``look_up_at`` has come."""
+
+    async def due_deliveries(self, now: datetime, limit: int, busy_receivers: Collection[str] = ()) -> list[Delivery]:
+        """Deliveries of any account that are due, without those to receivers that are busy."""
+
+    async def delivery(self, account_id: str, delivery_id: str) -> Delivery | None: ...
+
+    async def deliveries_of(self, account_id: str, session_id: str) -> list[Delivery]: ...
+
+    async def attempts(self, account_id: str, delivery_id: str) -> list[Attempt]:
+        """The tries of one delivery, oldest first."""
+
+    async def attempts_of(self, account_id: str, session_id: str) -> dict[str, list[Attempt]]:
+        """The tries of every delivery of a session, by delivery."""
+
+
+Decide = Callable[[Loads], Awaitable[tuple[T, Sequence[Record]]]]
+Query = Callable[[Loads], Awaitable[T]]
+
+
+class Store(Protocol):
+    """An open database, brought up to date."""
+
+    async def change(self, decide: Decide[T]) -> T:
+        """Load, decide, commit, durably: when this returns, the change is on disk.
+
+        A ``Refusal`` raised by ``decide`` passes through with nothing stored. Raises ``Contradiction``,
+        ``StoreUnavailable``.
+        """
+
+    async def read(self, query: Query[T]) -> T:
+        """Read as of one moment."""
+
+    async def live_client(self, account_id: str, id: str) -> Client | None:
+        """The client unless it is deleted: asked on every request, so as cheap as the engine can."""
+
+    async def book_put(self, account_id: str, key: str, entry: dict[str, Any]) -> dict[str, Any]:
+        """The sandbox gateway's own book, apart from everything else: store ``entry`` unless ``key`` is there;
+        answers what is there now."""
+        ...
+
+    async def book_replace(self, account_id: str, key: str, before: dict[str, Any], after: dict[str, Any]) -> bool:
+        """Replace an entry of the book if it still is ``before``."""
+        ...
+
+    async def book_get(self, account_id: str, key: str) -> dict[str, Any] | None: ...
+
+    async def close(self) -> None: ...

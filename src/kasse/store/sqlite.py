@@ -1,0 +1,286 @@
+"""The embedded engine: one writer that groups commits, readers beside it.
+
+All changes go through one thread. While it waits for the disk, more of them queue up; the next round takes them
+together and pays for one flush. Since a change is loaded, decided and written inside the same transaction, nobody
+can be faster in between, in this process or another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+import msgspec
+import structlog
+
+from kasse.domain.access import Client
+from kasse.store.port import Contradiction, Decide, Loads, Query, Record, StoreUnavailable
+from kasse.store.sqlite_reads import SqliteLoads
+from kasse.store.sqlite_writes import write
+
+T = TypeVar("T")
+
+_LARGEST_GROUP = 256
+_READERS = 4
+_BUSY_MS = 15_000
+_log = structlog.get_logger()
+
+
+@dataclass
+class _Job:
+    decide: Decide[Any]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+
+class SqliteStore:
+    """A database in one file. Make it with ``SqliteStore.open``."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._local = threading.local()
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="kasse-reader")
+        self._open_connections: list[apsw.Connection] = []
+        self._front = self._connect()
+        self._front_loads = SqliteLoads(self._front)
+        self._writer = threading.Thread(target=self._write_jobs, name="kasse-writer", daemon=True)
+        self._closed = False
+
+    @classmethod
+    def open(cls, path: str) -> SqliteStore:
+        """Open the file, create it or bring it up to date as needed, under a lock.
+
+        Raises ``StoreUnavailable`` with the reason when that cannot be done.
+        """
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            store = cls(path)
+            migrate(store._front)
+        except (apsw.Error, OSError) as error:
+            raise StoreUnavailable(f"the database {path} cannot be opened: {error}") from error
+        store._writer.start()
+        return store
+
+    def _connect(self) -> apsw.Connection:
+        connection = apsw.Connection(self._path, statementcachesize=200)
+        connection.set_busy_timeout(_BUSY_MS)
+        _patiently(connection, "PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        self._open_connections.append(connection)
+        return connection
+
+    # -- changes
+
+    async def change(self, decide: Decide[T]) -> T:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._jobs.put(_Job(decide, loop, future))
+        return await future
+
+    def _write_jobs(self) -> None:
+        connection = self._connect()
+        loads = SqliteLoads(connection)
+        while True:
+            group = self._next_group()
+            if group:
+                self._commit(connection, loads, group)
+                _answer(group)
+            else:
+                return
+
+    def _next_group(self) -> list[_Job]:
+        """The jobs that wait now, at least one; empty when the store closes."""
+        first = self._jobs.get()
+        group = [] if first is None else [first]
+        while group and len(group) < _LARGEST_GROUP:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                self._jobs.put(None)
+                break
+            group.append(job)
+        return group
+
+    def _commit(self, connection: apsw.Connection, loads: Loads, group: list[_Job]) -> None:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for job in group:
+                _run_job(connection, loads, job)
+            connection.execute("COMMIT")
+        except apsw.Error as error:
+            # Nothing of the group is stored, whatever each job thought before.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            _log.error("store_commit_failed", error=str(error), changes=len(group))
+            for job in group:
+                job.result, job.error = None, StoreUnavailable(f"the database cannot be written: {error}")
+
+    # -- reads
+
+    async def read(self, query: Query[T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, query)
+
+    def _read(self, query: Query[T]) -> T:
+        loads: SqliteLoads | None = getattr(self._local, "loads", None)
+        if loads is None:
+            self._local.connection = self._connect()
+            loads = self._local.loads = SqliteLoads(self._local.connection)
+        connection: apsw.Connection = self._local.connection
+        try:
+            connection.execute("BEGIN")
+            try:
+                result: T = _finish(query(loads))
+                return result
+            finally:
+                connection.execute("COMMIT")
+        except apsw.Error as error:
+            raise StoreUnavailable(f"the database cannot be read: {error}") from error
+
+    async def live_client(self, account_id: str, id: str) -> Client | None:
+        # On the event loop itself: a look-up by primary key takes less time than a change of threads.
+        client = await self._front_loads.client(account_id, id)
+        return None if client is None or client.deleted_at is not None else client
+
+    # -- the sandbox gateway's book
+
+    async def book_put(self, account_id: str, key: str, entry: dict[str, Any]) -> dict[str, Any]:
+        sql = "INSERT INTO sandbox_book (account_id, key, doc) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+        await self._statement(sql, account_id, key, _encode(entry))
+        return await self.book_get(account_id, key) or entry
+
+    async def book_replace(self, account_id: str, key: str, before: dict[str, Any], after: dict[str, Any]) -> bool:
+        sql = "UPDATE sandbox_book SET doc = ? WHERE account_id = ? AND key = ? AND doc = ?"
+        return await self._statement(sql, _encode(after), account_id, key, _encode(before)) == 1
+
+    async def book_get(self, account_id: str, key: str) -> dict[str, Any] | None:
+        sql = "SELECT doc FROM sandbox_book WHERE account_id = ? AND key = ?"
+
+        async def query(loads: Any) -> dict[str, Any] | None:
+            return loads._one(dict[str, Any], sql, account_id, key)  # type: ignore[no-any-return]
+
+        return await self.read(query)
+
+    async def _statement(self, sql: str, *bindings: Any) -> int:
+        """Run one statement as a change of its own; answers the number of rows it touched."""
+
+        async def decide(loads: Any) -> tuple[int, Sequence[Record]]:
+            connection: apsw.Connection = loads._connection
+            connection.execute(sql, bindings)
+            return connection.changes(), ()
+
+        return await self.change(decide)
+
+    async def close(self) -> None:
+        """Finish the changes that wait, then close the file."""
+        if self._closed:
+            return
+        self._closed = True
+        self._jobs.put(None)
+        await asyncio.get_running_loop().run_in_executor(None, self._writer.join)
+        self._readers.shutdown()
+        for connection in self._open_connections:
+            connection.close()
+
+
+def _run_job(connection: apsw.Connection, loads: Loads, job: _Job) -> None:
+    """Decide and write one job; its mistakes are its own and leave the rest of the group alone."""
+    connection.execute("SAVEPOINT job")
+    try:
+        job.result, records = _finish(job.decide(loads))
+        for record in records:
+            write(connection, record)
+    except apsw.ConstraintError as error:
+        job.error = Contradiction(str(error))
+    except apsw.Error:
+        raise
+    except Exception as error:
+        job.error = error
+    if job.error is not None:
+        connection.execute("ROLLBACK TO job")
+    connection.execute("RELEASE job")
+
+
+def _finish(work: Any) -> Any:
+    """Run a coroutine that never waits to its end."""
+    coroutine: Coroutine[Any, Any, Any] = work
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    coroutine.close()
+    raise RuntimeError("a decision or query waited for something other than its loads")
+
+
+def _answer(group: list[_Job]) -> None:
+    """Hand the results back, one wake-up per event loop."""
+    for loop in {job.loop for job in group}:
+        jobs = [job for job in group if job.loop is loop]
+        # A loop that has closed meanwhile has nobody left who waits for an answer.
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_set_results, jobs)
+
+
+def _set_results(jobs: list[_Job]) -> None:
+    for job in jobs:
+        if job.future.done():
+            continue
+        if job.error is not None:
+            job.future.set_exception(job.error)
+        else:
+            job.future.set_result(job.result)
+
+
+def _encode(entry: dict[str, Any]) -> str:
+    return msgspec.json.encode(entry, order="deterministic").decode()
+
+
+def _patiently(connection: apsw.Connection, sql: str) -> None:
+    """Run a statement that SQLite does not wait for by itself when the file is busy."""
+    deadline = time.monotonic() + _BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute(sql)
+            return
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def migrate(connection: apsw.Connection) -> list[str]:
+    """Apply the migrations that are missing, all in one transaction; answers their names."""
+    _patiently(connection, "BEGIN IMMEDIATE")
+    try:
+        connection.execute("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, applied_at TEXT NOT NULL)")
+        done = {name for (name,) in connection.execute("SELECT name FROM migrations")}
+        folder = resources.files("kasse.store") / "migrations" / "sqlite"
+        scripts = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda f: f.name)
+        missing = [script for script in scripts if script.name not in done]
+        unknown = done - {script.name for script in scripts}
+        if unknown:
+            raise StoreUnavailable(f"the database was made by a newer Kasse: it has {', '.join(sorted(unknown))}")
+        for script in missing:
+            connection.execute(script.read_text())
+            connection.execute("INSERT INTO migrations VALUES (?, datetime('now'))", (script.name,))
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    return [script.name for script in missing]

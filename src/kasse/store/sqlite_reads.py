@@ -1,0 +1,259 @@
+"""The reads of the SQLite engine: ``Loads`` over one connection.
+
+The methods are async because the port is, but never wait: the engine runs them to their end in one go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import apsw
+import msgspec
+
+from kasse.domain.access import Account, Client, Grant, ServerSecret, SignatureSecret, SigningKey
+from kasse.domain.callbacks import Attempt, Delivery
+from kasse.domain.history import Event, OrderState
+from kasse.domain.ledger import Entry, LineSums, OrderSums
+from kasse.domain.order import Draft, Line, Order
+from kasse.domain.profile import Profile
+from kasse.domain.session import PaymentSession
+from kasse.domain.transaction import GatewayCall, Transaction
+from kasse.store.port import Page
+
+T = TypeVar("T")
+
+_ORDER = (
+    "SELECT doc, status, payment_status, authorized, cancelled, captured, refunded, updated_at, version, last_hash "
+    "FROM orders WHERE account_id = ? AND "
+)
+_LINES = (
+    "SELECT order_ref, line_id, payable, authorized, cancelled, captured, refunded, claimed, doc FROM order_lines "
+    "WHERE account_id = ? AND order_ref IN"
+)
+
+
+def milliseconds(time: datetime) -> int:
+    return round(time.timestamp() * 1000)
+
+
+def from_milliseconds(number: int) -> datetime:
+    return datetime.fromtimestamp(number // 1000, UTC).replace(microsecond=number % 1000 * 1000)
+
+
+class SqliteLoads:
+    """Reads as of the transaction that the connection is in."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._decoders: dict[type, msgspec.json.Decoder[Any]] = {}
+
+    def _decode(self, doc: str, type_: type[T]) -> T:
+        decoder = self._decoders.get(type_)
+        if decoder is None:
+            decoder = self._decoders[type_] = msgspec.json.Decoder(type_)
+        return decoder.decode(doc)  # type: ignore[no-any-return]
+
+    def _one(self, type_: type[T], sql: str, *bindings: Any) -> T | None:
+        row = self._connection.execute(sql, bindings).get
+        return None if row is None else self._decode(row, type_)
+
+    def _all(self, type_: type[T], sql: str, *bindings: Any) -> list[T]:
+        return [self._decode(doc, type_) for (doc,) in self._connection.execute(sql, bindings)]
+
+    async def account(self, account_id: str) -> Account | None:
+        return self._one(Account, "SELECT doc FROM accounts WHERE account_id = ?", account_id)
+
+    async def client(self, account_id: str, id: str) -> Client | None:
+        return self._one(Client, "SELECT doc FROM clients WHERE account_id = ? AND id = ?", account_id, id)
+
+    async def client_by_login(self, account_id: str, client_id: str) -> Client | None:
+        sql = "SELECT doc FROM clients WHERE account_id = ? AND client_id = ? AND deleted = 0"
+        return self._one(Client, sql, account_id, client_id)
+
+    async def clients(self, account_id: str) -> list[Client]:
+        sql = "SELECT doc FROM clients WHERE account_id = ? AND deleted = 0 ORDER BY created_at DESC, id DESC"
+        return self._all(Client, sql, account_id)
+
+    async def grant(self, account_id: str, id: str) -> Grant | None:
+        return self._one(Grant, "SELECT doc FROM grants WHERE account_id = ? AND id = ?", account_id, id)
+
+    async def grants(self, account_id: str, client: str | None = None) -> list[Grant]:
+        sql = "SELECT doc FROM grants WHERE account_id = ? AND deleted = 0"
+        order = " ORDER BY created_at DESC, id DESC"
+        if client is None:
+            return self._all(Grant, sql + order, account_id)
+        return self._all(Grant, sql + " AND client = ?" + order, account_id, client)
+
+    async def signing_keys(self) -> list[SigningKey]:
+        return self._all(SigningKey, "SELECT doc FROM server_signing_keys ORDER BY created_at DESC, kid")
+
+    async def server_secret(self, name: str) -> ServerSecret | None:
+        return self._one(ServerSecret, "SELECT doc FROM server_secrets WHERE name = ?", name)
+
+    async def signature_secret(self, account_id: str) -> SignatureSecret | None:
+        sql = "SELECT doc FROM signature_secrets WHERE account_id = ? ORDER BY created_at DESC LIMIT 1"
+        return self._one(SignatureSecret, sql, account_id)
+
+    async def profile(self, account_id: str, profile_id: str) -> Profile | None:
+        sql = "SELECT doc FROM profiles WHERE account_id = ? AND id = ?"
+        return self._one(Profile, sql, account_id, profile_id)
+
+    async def draft(self, account_id: str, draft_id: str) -> Draft | None:
+        return self._one(Draft, "SELECT doc FROM drafts WHERE account_id = ? AND id = ?", account_id, draft_id)
+
+    async def order(self, account_id: str, order_id: str, lines: Collection[int] | None = None) -> OrderState | None:
+        row = None
+        for column in ("order_id", "id"):
+            row = next(self._connection.execute(f"{_ORDER}{column} = ?", (account_id, order_id)), None)
+            if row is not None:
+                break
+        if row is None:
+            return None
+        order = self._order(row)
+        rows = self._line_rows(account_id, (order.id,), lines)
+        return _state(order, [self._line(row) for row in rows])
+
+    def _line_rows(
+        self, account_id: str, orders: Collection[str], lines: Collection[int] | None
+    ) -> Iterable[tuple[Any, ...]]:
+        sql = f"{_LINES} ({_places(orders)})"
+        bindings: list[Any] = [account_id, *orders]
+        if lines is not None:
+            chosen = [line_id for line_id in lines if -(2**63) <= line_id < 2**63]
+            sql, bindings = f"{sql} AND line_id IN ({_places(chosen)})", [*bindings, *chosen]
+        return self._connection.execute(f"{sql} ORDER BY order_ref, line_id", bindings)
+
+    def _line(self, row: tuple[Any, ...]) -> tuple[str, Line, LineSums]:
+        order, line_id, *amounts, doc = row
+        return order, self._decode(doc, Line), LineSums(line_id, *amounts)
+
+    def _order(self, row: tuple[Any, ...]) -> Order:
+        doc, status, payment_status, *sums, updated_at, version, last_hash = row
+        return msgspec.structs.replace(
+            self._decode(doc, Order),
+            status=status,
+            payment_status=payment_status,
+            sums=OrderSums(*sums),
+            updated_at=from_milliseconds(updated_at),
+            version=version,
+            last_hash=last_hash,
+        )
+
+    async def order_exists(self, account_id: str, order_id: str) -> bool:
+        sql = "SELECT 1 FROM orders WHERE account_id = ? AND order_id = ?"
+        return self._connection.execute(sql, (account_id, order_id)).get is not None
+
+    async def orders(self, account_id: str, page: Page) -> list[OrderState]:
+        sql, bindings = _paged(_ORDER.replace("AND ", ""), "orders", (account_id,), page)
+        orders = [self._order(row) for row in self._connection.execute(sql, bindings)]
+        lines: dict[str, list[tuple[str, Line, LineSums]]] = {order.id: [] for order in orders}
+        for row in self._line_rows(account_id, lines, None):
+            lines[row[0]].append(self._line(row))
+        return [_state(order, lines[order.id]) for order in orders]
+
+    async def orders_from(self, after: tuple[str, str] | None, limit: int) -> list[OrderState]:
+        sql = _ORDER.partition("WHERE")[0] + "WHERE (account_id, id) > (?, ?) ORDER BY account_id, id LIMIT ?"
+        orders = [self._order(row) for row in self._connection.execute(sql, (*(after or ("", "")), limit))]
+        return [
+            _state(order, [self._line(row) for row in self._line_rows(order.account_id, (order.id,), None)])
+            for order in orders
+        ]
+
+    async def entries(self, account_id: str, order: str) -> list[Entry]:
+        sql = "SELECT doc FROM ledger_entries WHERE account_id = ? AND order_ref = ? ORDER BY seq"
+        return self._all(Entry, sql, account_id, order)
+
+    async def events(self, account_id: str, order: str) -> list[Event]:
+        sql = "SELECT doc FROM order_events WHERE account_id = ? AND order_ref = ? ORDER BY seq"
+        return self._all(Event, sql, account_id, order)
+
+    async def entries_of(self, account_id: str, orders: Collection[str]) -> dict[str, list[Entry]]:
+        return self._by_order(Entry, "ledger_entries", account_id, orders)
+
+    async def events_of(self, account_id: str, orders: Collection[str]) -> dict[str, list[Event]]:
+        return self._by_order(Event, "order_events", account_id, orders)
+
+    def _by_order(self, type_: type[T], table: str, account_id: str, orders: Collection[str]) -> dict[str, list[T]]:
+        found: dict[str, list[T]] = {order: [] for order in orders}
+        sql = f"SELECT order_ref, doc FROM {table} WHERE account_id = ? AND order_ref IN ({_places(orders)}) "  # noqa: S608
+        for order, doc in self._connection.execute(sql + "ORDER BY order_ref, seq", (account_id, *orders)):
+            found[order].append(self._decode(doc, type_))
+        return found
+
+    async def session(self, account_id: str, session_id: str) -> PaymentSession | None:
+        sql = "SELECT doc FROM sessions WHERE account_id = ? AND id = ?"
+        return self._one(PaymentSession, sql, account_id, session_id)
+
+    async def sessions_of(self, account_id: str, order: str, page: Page) -> list[PaymentSession]:
+        sql = "SELECT doc FROM sessions WHERE account_id = ? AND order_ref = ?"
+        sql, bindings = _paged(sql, "sessions", (account_id, order), page)
+        return self._all(PaymentSession, sql, *bindings)
+
+    async def transaction(self, account_id: str, transaction_id: str) -> Transaction | None:
+        sql = "SELECT doc FROM transactions WHERE account_id = ? AND id = ?"
+        return self._one(Transaction, sql, account_id, transaction_id)
+
+    async def transactions_of_order(self, account_id: str, order: str) -> list[Transaction]:
+        sql = "SELECT doc FROM transactions WHERE account_id = ? AND order_ref = ? ORDER BY created_at, id"
+        return self._all(Transaction, sql, account_id, order)
+
+    async def gateway_call(self, account_id: str, key: str) -> GatewayCall | None:
+        return self._one(GatewayCall, "SELECT doc FROM gateway_calls WHERE account_id = ? AND key = ?", account_id, key)
+
+    async def due_gateway_calls(self, now: datetime, limit: int) -> list[GatewayCall]:
+        sql = "SELECT doc FROM gateway_calls WHERE state <> 'done' AND look_up_at <= ? ORDER BY look_up_at LIMIT ?"
+        return self._all(GatewayCall, sql, milliseconds(now), limit)
+
+    async def due_deliveries(self, now: datetime, limit: int, busy_receivers: Collection[str] = ()) -> list[Delivery]:
+        sql = (
+            "SELECT doc FROM deliveries WHERE status = 'waiting' AND due_at <= ? "  # noqa: S608
+            f"AND receiver NOT IN ({_places(busy_receivers)}) ORDER BY due_at LIMIT ?"
+        )
+        return self._all(Delivery, sql, milliseconds(now), *busy_receivers, limit)
+
+    async def delivery(self, account_id: str, delivery_id: str) -> Delivery | None:
+        sql = "SELECT doc FROM deliveries WHERE account_id = ? AND id = ?"
+        return self._one(Delivery, sql, account_id, delivery_id)
+
+    async def deliveries_of(self, account_id: str, session_id: str) -> list[Delivery]:
+        sql = "SELECT doc FROM deliveries WHERE account_id = ? AND session_id = ? ORDER BY rowid"
+        return self._all(Delivery, sql, account_id, session_id)
+
+    async def attempts(self, account_id: str, delivery_id: str) -> list[Attempt]:
+        sql = "SELECT doc FROM delivery_attempts WHERE account_id = ? AND delivery_id = ? ORDER BY number"
+        return self._all(Attempt, sql, account_id, delivery_id)
+
+    async def attempts_of(self, account_id: str, session_id: str) -> dict[str, list[Attempt]]:
+        sql = (
+            "SELECT attempt.doc FROM deliveries JOIN delivery_attempts attempt ON attempt.account_id = "
+            "deliveries.account_id AND attempt.delivery_id = deliveries.id "
+            "WHERE deliveries.account_id = ? AND deliveries.session_id = ? ORDER BY attempt.delivery_id, number"
+        )
+        found: dict[str, list[Attempt]] = {}
+        for attempt in self._all(Attempt, sql, account_id, session_id):
+            found.setdefault(attempt.delivery_id, []).append(attempt)
+        return found
+
+
+def _state(order: Order, lines: Iterable[tuple[str, Line, LineSums]]) -> OrderState:
+    lines = tuple(lines)
+    return OrderState(
+        order,
+        {line.line_id: line for _, line, _ in lines},
+        {sums.line_id: sums for _, _, sums in lines},
+    )
+
+
+def _places(values: Collection[Any]) -> str:
+    return ",".join("?" * len(values))
+
+
+def _paged(sql: str, table: str, bindings: tuple[Any, ...], page: Page) -> tuple[str, tuple[Any, ...]]:
+    """Newest first from a key on, never by offset."""
+    if page.after is not None:
+        start = f"SELECT created_at, id FROM {table} WHERE account_id = ? AND id = ?"  # noqa: S608
+        sql += f" AND (created_at, id) < ({start})"
+        bindings = (*bindings, bindings[0], page.after)
+    return f"{sql} ORDER BY created_at DESC, id DESC LIMIT ?", (*bindings, page.limit)

@@ -1,0 +1,204 @@
+"""The writes of the SQLite engine: one function per record.
+
+A record of version 1 is inserted, a later one replaces exactly the version before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import apsw
+import msgspec
+
+from kasse.domain.access import Account, Client, Grant, ServerSecret, SignatureSecret, SigningKey
+from kasse.domain.callbacks import Attempt, Delivery
+from kasse.domain.history import OrderCreated, OrderStep
+from kasse.domain.order import Draft
+from kasse.domain.profile import Profile
+from kasse.domain.session import PaymentSession
+from kasse.domain.transaction import GatewayCall, Transaction
+from kasse.store.port import Contradiction, Record
+from kasse.store.sqlite_reads import milliseconds
+
+
+def write(connection: apsw.Connection, record: Record) -> None:
+    """Write one record. Raises ``Contradiction`` when the version it replaces is not there."""
+    if isinstance(record, OrderStep):
+        _write_step(connection, record)
+        return
+    table, keys, columns = _TABLES[type(record)]
+    values = {**keys(record), **columns(record), "doc": _doc(record)}
+    version = getattr(record, "version", 1)
+    if version == 1:
+        _insert(connection, table, values)
+    else:
+        _replace(connection, table, keys(record), values, version)
+
+
+def _doc(record: Any) -> str:
+    return msgspec.json.encode(record).decode()
+
+
+def _insert(connection: apsw.Connection, table: str, values: dict[str, Any]) -> None:
+    names, places = ",".join(values), ",".join("?" * len(values))
+    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", tuple(values.values()))  # noqa: S608
+
+
+def _replace(
+    connection: apsw.Connection, table: str, keys: dict[str, Any], values: dict[str, Any], version: int
+) -> None:
+    sets = ",".join(f"{name} = ?" for name in values)
+    where = " AND ".join(f"{name} = ?" for name in keys)
+    connection.execute(
+        f"UPDATE {table} SET {sets} WHERE {where} AND version = ?",  # noqa: S608
+        (*values.values(), *keys.values(), version - 1),
+    )
+    if connection.changes() != 1:
+        raise Contradiction(f"{table}: version {version - 1} to replace is not there")
+
+
+def _write_step(connection: apsw.Connection, step: OrderStep) -> None:
+    order, event = step.order, step.event
+    keys = {"account_id": order.account_id, "id": order.id}
+    head = {
+        "status": order.status,
+        "payment_status": order.payment_status,
+        "authorized": order.sums.authorized,
+        "cancelled": order.sums.cancelled,
+        "captured": order.sums.captured,
+        "refunded": order.sums.refunded,
+        "updated_at": milliseconds(order.updated_at),
+        "version": order.version,
+        "last_hash": order.last_hash,
+    }
+    if isinstance(event.what, OrderCreated):
+        made = {
+            "order_id": order.order_id,
+            "merchant_reference": order.merchant_reference,
+            "created_at": milliseconds(order.created_at),
+            "doc": _doc(order),
+        }
+        _insert(connection, "orders", {**keys, **head, **made})
+    else:
+        _replace(connection, "orders", keys, head, order.version)
+    _write_lines(connection, step)
+    owner = {"account_id": order.account_id, "order_ref": order.id, "seq": event.seq}
+    _insert(connection, "order_events", {**owner, "doc": _doc(event)})
+    if step.entry is not None:
+        entry = {"id": step.entry.id, "kind": step.entry.kind, "doc": _doc(step.entry)}
+        _insert(connection, "ledger_entries", {**owner, **entry})
+
+
+def _write_lines(connection: apsw.Connection, step: OrderStep) -> None:
+    order = step.order
+    for line_id, sums in step.sums.items():
+        keys = {"account_id": order.account_id, "order_ref": order.id, "line_id": line_id}
+        amounts = {name: getattr(sums, name) for name in _SUMS}
+        line = step.lines.get(line_id)
+        if line is not None:
+            _insert(connection, "order_lines", {**keys, **amounts, "doc": _doc(line)})
+            continue
+        sets = ",".join(f"{name} = ?" for name in amounts)
+        connection.execute(
+            f"UPDATE order_lines SET {sets} WHERE account_id = ? AND order_ref = ? AND line_id = ?",  # noqa: S608
+            (*amounts.values(), *keys.values()),
+        )
+
+
+_SUMS = ("payable", "authorized", "cancelled", "captured", "refunded", "claimed")
+
+_Columns = Callable[[Any], dict[str, Any]]
+
+
+def _account_and_id(record: Any) -> dict[str, Any]:
+    return {"account_id": record.account_id, "id": record.id}
+
+
+_TABLES: dict[type, tuple[str, _Columns, _Columns]] = {
+    Account: ("accounts", lambda r: {"account_id": r.id}, lambda r: {"version": r.version}),
+    Client: (
+        "clients",
+        _account_and_id,
+        lambda r: {
+            "client_id": r.client_id,
+            "deleted": r.deleted_at is not None,
+            "created_at": milliseconds(r.created_at),
+            "version": r.version,
+        },
+    ),
+    Grant: (
+        "grants",
+        _account_and_id,
+        lambda r: {
+            "client": r.client,
+            "deleted": r.deleted_at is not None,
+            "created_at": milliseconds(r.created_at),
+            "version": r.version,
+        },
+    ),
+    SigningKey: (
+        "server_signing_keys",
+        lambda r: {"kid": r.kid},
+        lambda r: {"created_at": milliseconds(r.created_at)},
+    ),
+    ServerSecret: ("server_secrets", lambda r: {"name": r.name}, lambda r: {}),
+    SignatureSecret: (
+        "signature_secrets",
+        _account_and_id,
+        lambda r: {"created_at": milliseconds(r.created_at)},
+    ),
+    Profile: ("profiles", _account_and_id, lambda r: {"version": r.version}),
+    Draft: (
+        "drafts",
+        _account_and_id,
+        lambda r: {"status": r.status, "created_at": milliseconds(r.created_at), "version": r.version},
+    ),
+    PaymentSession: (
+        "sessions",
+        _account_and_id,
+        lambda r: {
+            "order_ref": r.order,
+            "status": r.status,
+            "created_at": milliseconds(r.created_at),
+            "version": r.version,
+        },
+    ),
+    Transaction: (
+        "transactions",
+        _account_and_id,
+        lambda r: {
+            "session_id": r.session_id,
+            "order_ref": r.order,
+            "status": r.status,
+            "created_at": milliseconds(r.created_at),
+            "version": r.version,
+        },
+    ),
+    GatewayCall: (
+        "gateway_calls",
+        lambda r: {"account_id": r.account_id, "key": r.key},
+        lambda r: {
+            "transaction_id": r.transaction_id,
+            "state": r.state,
+            "look_up_at": None if r.look_up_at is None else milliseconds(r.look_up_at),
+            "version": r.version,
+        },
+    ),
+    Delivery: (
+        "deliveries",
+        _account_and_id,
+        lambda r: {
+            "session_id": r.session_id,
+            "receiver": r.receiver,
+            "status": r.status,
+            "due_at": milliseconds(r.due_at),
+            "version": r.version,
+        },
+    ),
+    Attempt: (
+        "delivery_attempts",
+        lambda r: {"account_id": r.account_id, "delivery_id": r.delivery_id, "number": r.number},
+        lambda r: {},
+    ),
+}
