@@ -1,0 +1,234 @@
+"""Paying a session: claim the lines, call the gateway, settle; come back from the payer's bank; give up.
+
+Source: design, section 4; checkout reference, section 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from kasse.domain import history
+from kasse.domain import session as rules
+from kasse.domain.access import Caller
+from kasse.domain.history import PaymentStarted
+from kasse.domain.profile import CARD, payment_methods
+from kasse.domain.refusals import Refusal
+from kasse.domain.session import PaymentSession, SessionEvent
+from kasse.domain.transaction import GatewayCall, Transaction
+from kasse.gateways.port import CardDetails, Gateway
+from kasse.operations import orders, sessions
+from kasse.operations.house import House
+from kasse.operations.settling import Settled, close_attempt, look_up, make_call, owed_on_cancel
+from kasse.store.port import Loads, Record
+
+PAYER = "payer"
+
+
+def gateway_for(house: House, account_id: str) -> Gateway:
+    """Who moves the money: the sandbox for test accounts. Raises ``Refusal`` (not_payable)."""
+    if account_id.startswith("T"):
+        return house.gateways["sandbox"]
+    raise Refusal("not_payable", f"expected a gateway for account {account_id}, none is set up for production yet")
+
+
+async def pay_with_card(house: House, caller: Caller, session_id: str, card: CardDetails) -> Settled:
+    """Pay a session with a card. The answer may be known, unknown, or that the payer has to confirm elsewhere.
+
+    Raises ``Refusal`` with nothing changed when the session cannot be paid now (session_paid, session_being_paid,
+    session_cancelled, session_expired, nothing_left_to_pay, line_being_paid, order_not_open, not_payable), and
+    ``CardRefused`` when the gateway does not take such a card.
+    """
+    port = gateway_for(house, caller.account_id)
+    port.check_card(caller.account_id, card)
+    call, transaction = await _start(house, caller, session_id, port.name)
+    return await make_call(house, call, transaction, card)
+
+
+async def _start(house: House, caller: Caller, session_id: str, gateway: str) -> tuple[GatewayCall, Transaction]:
+    """Claim the lines and commit the intent."""
+
+    async def decide(loads: Loads) -> tuple[tuple[GatewayCall, Transaction], Sequence[Record]]:
+        now = house.clock.now(caller.account_id)
+        session = await sessions.load(loads, caller.account_id, session_id)
+        rules.require_payable(session, now)
+        await _require_method(loads, session)
+        transaction = _transaction(house, session, gateway)
+        event = SessionEvent(
+            house.ids.uuid(), "ADD_PAYMENT_INFORMATION", now, caller.request_id, {"payment_product_type": CARD}
+        )
+        paying = rules.step(session, "paying", event, transaction_id=transaction.id, last_error=None)
+        call = GatewayCall(
+            account_id=caller.account_id,
+            key=transaction.id,
+            transaction_id=transaction.id,
+            session_id=session.id,
+            gateway=gateway,
+            kind="authorize",
+            amount=session.amount,
+            currency=session.currency,
+            started_at=now,
+            by=caller.by,
+            request_id=caller.request_id,
+            look_up_at=first_look_up(house, caller.account_id),
+            items=transaction.items,
+            lines=session.items,
+            entry_id=house.ids.uuid(),
+        )
+        records: list[Record] = [paying, transaction, call]
+        if session.order is not None:
+            lines = {item.line_id for item in session.items}
+            state = await orders.load(loads, caller.account_id, session.order, lines)
+            rules.check_claim(state, session.items)
+            what = PaymentStarted(session.id, transaction.id, session.items)
+            records.append(history.advance(state, what, caller, house.ids.uuid(), now))
+        return (call, transaction), records
+
+    return await house.store.change(decide)
+
+
+def first_look_up(house: House, account_id: str) -> datetime:
+    """When to look a call up whose maker never came back: after the longest time that its answer may take."""
+    wait = house.settings.gateway_timeout + house.settings.look_up_after
+    return house.clock.now(account_id) + timedelta(seconds=wait)
+
+
+async def _require_method(loads: Loads, session: PaymentSession) -> None:
+    profile = await loads.profile(session.account_id, session.profile_id)
+    if profile is None or CARD not in payment_methods(profile.configuration):
+        raise Refusal("not_payable", f"expected a profile that offers {CARD}, {session.profile_id!r} does not")
+
+
+def _transaction(house: House, session: PaymentSession, gateway: str) -> Transaction:
+    order = session.checkout_order
+    now = house.clock.now(session.account_id)
+    shipping = order.get("shipping_option")
+    items = tuple(order.get("items") or ())
+    if shipping:
+        # The chosen shipping is charged like an item and shown as one (checkout reference, 6.1).
+        items += ({**shipping, "quantity": shipping.get("quantity", 1)},)
+    given = {
+        name: order[name]
+        for name in ("merchant_reference_2", "shipping_address", "billing_address", "store", "event_reference")
+        if order.get(name) is not None
+    }
+    return Transaction(
+        account_id=session.account_id,
+        id=house.ids.checkout_id(session.account_id),
+        session_id=session.id,
+        gateway=gateway,
+        amount=session.amount,
+        currency=session.currency,
+        payment_product_type=CARD,
+        merchant_reference=session.merchant_reference,
+        created_at=now,
+        updated_at=now,
+        order=session.order,
+        order_id=session.order_id,
+        items=items,
+        lines=session.items,
+        shipping_option=shipping,
+        given={**given, "session:profile_id": session.profile_id},
+    )
+
+
+async def look_at_payment(house: House, session: PaymentSession) -> GatewayCall | None:
+    """The gateway call of the payment that is under way, or None."""
+    transaction_id = session.transaction_id
+    if session.status != "paying" or transaction_id is None:
+        return None
+    return await house.store.read(lambda loads: loads.gateway_call(session.account_id, transaction_id))
+
+
+async def come_back(house: House, account_id: str, session_id: str, transaction_id: str) -> PaymentSession:
+    """The payer is back from his bank: ask the gateway how it went. Safe to call at any time, any number of times.
+
+    Raises ``Refusal``: session_not_found, transaction_not_found.
+    """
+    found = await _load_payment(house, account_id, session_id, transaction_id)
+    if found is None:
+        raise Refusal("transaction_not_found", f"session {session_id} has no payment {transaction_id[:100]!r}")
+    call, transaction, session = found
+    if call.state in ("waiting_for_payer", "unknown"):
+        session = (await look_up(house, call, transaction)).session
+    return session
+
+
+async def start_over(house: House, account_id: str, session_id: str) -> PaymentSession:
+    """Give up a payment whose payer has to confirm it elsewhere, so that he can pay in another way.
+
+    A payment whose outcome is unknown cannot be given up. Raises ``Refusal``: session_not_found, outcome_unknown.
+    """
+    session = await sessions.get(house, account_id, session_id)
+    if session.status != "paying" or session.transaction_id is None:
+        return session
+    found = await _load_payment(house, account_id, session_id, session.transaction_id)
+    if found is None or found[0].state != "waiting_for_payer":
+        raise Refusal(
+            "outcome_unknown",
+            f"the payment of session {session_id} has been sent to the bank and its answer is not there yet",
+        )
+    call, transaction, _ = found
+    settled = await close_attempt(house, call, transaction)
+    if not settled.known:
+        raise Refusal("outcome_unknown", f"the bank does not answer about the payment of session {session_id} now")
+    return settled.session
+
+
+async def _load_payment(
+    house: House, account_id: str, session_id: str, transaction_id: str
+) -> tuple[GatewayCall, Transaction, PaymentSession] | None:
+    async def query(loads: Loads) -> tuple[GatewayCall, Transaction, PaymentSession] | None:
+        session = await sessions.load(loads, account_id, session_id)
+        transaction = await loads.transaction(account_id, transaction_id)
+        call = await loads.gateway_call(account_id, transaction_id)
+        if transaction is None or call is None or transaction.session_id != session.id:
+            return None
+        return call, transaction, session
+
+    return await house.store.read(query)
+
+
+async def cancel(house: House, caller: Caller, session_id: str) -> PaymentSession:
+    """Cancel a session that is not paid; cancelling again, or one that has expired, changes nothing.
+
+    Raises ``Refusal``: session_not_found, session_paid, outcome_unknown.
+    """
+    await start_over(house, caller.account_id, session_id)
+
+    async def decide(loads: Loads) -> tuple[PaymentSession, Sequence[Record]]:
+        now = house.clock.now(caller.account_id)
+        session = await sessions.load(loads, caller.account_id, session_id)
+        status = rules.status_at(session, now)
+        if status in ("cancelled", "expired"):
+            return session, ()
+        if status != "open":
+            rules.require_payable(session, now)
+        event = SessionEvent(house.ids.uuid(), "CANCELLED", now, caller.request_id)
+        ended = rules.step(session, "cancelled", event, cancelled_at=now, cancelled_by=caller.by)
+        return ended, (ended, *owed_on_cancel(house, ended))
+
+    return await house.store.change(decide)
+
+
+async def settle_due(house: House, limit: int = 20) -> int:
+    """Look up the calls whose outcome is overdue; answers how many. Several workers may do this side by side."""
+
+    async def decide(loads: Loads) -> tuple[list[tuple[GatewayCall, Transaction]], Sequence[Record]]:
+        now = house.clock.now()
+        taken: list[tuple[GatewayCall, Transaction]] = []
+        for call in await loads.due_gateway_calls(now, limit):
+            transaction = await loads.transaction(call.account_id, call.transaction_id)
+            if transaction is not None:
+                # Pushed ahead, so that nobody else looks it up while we do, and someone does if we die.
+                lease = timedelta(seconds=2 * house.settings.gateway_timeout)
+                call = msgspec.structs.replace(call, look_up_at=now + lease, version=call.version + 1)
+                taken.append((call, transaction))
+        return taken, [call for call, _ in taken]
+
+    due = await house.store.change(decide)
+    for call, transaction in due:
+        await look_up(house, call, transaction)
+    return len(due)

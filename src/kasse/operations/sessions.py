@@ -1,0 +1,246 @@
+"""Payment sessions: opened for chosen lines of an order or with an order of their own, read, cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from kasse.domain import history
+from kasse.domain import session as rules
+from kasse.domain.access import Caller
+from kasse.domain.history import OrderState, SessionOpened
+from kasse.domain.ledger import LineAmount
+from kasse.domain.order import Line
+from kasse.domain.refusals import Refusal
+from kasse.domain.session import LIFETIME, ChosenItem, PaymentSession, SessionEvent, SessionUrl
+from kasse.operations import orders
+from kasse.operations.house import House
+from kasse.store.port import Loads, Page, Record
+
+
+class SessionRequest(msgspec.Struct, frozen=True):
+    """What a merchant asks for when he opens a session for an order."""
+
+    items: tuple[ChosenItem, ...]
+    profile_id: str
+    url: SessionUrl
+    merchant_reference: str | None = None
+    shipping_option: dict[str, Any] | None = None
+    given: dict[str, Any] = {}
+
+
+async def open_for_order(house: House, caller: Caller, order_id: str, request: SessionRequest) -> PaymentSession:
+    """Open a payment session for chosen lines of an order. Amounts are minor units of the order's currency.
+
+    Raises ``Refusal``: order_not_found, order_not_open, unknown_profile, line_not_found, duplicate_line,
+    nothing_left_to_pay, amount_sign, amount_above_left, amount_not_positive. Source: orders reference, section 7.
+    """
+    wanted = {item.line_id for item in request.items}
+
+    async def decide(loads: Loads) -> tuple[PaymentSession, Sequence[Record]]:
+        now = house.clock.now(caller.account_id)
+        state = await orders.load(loads, caller.account_id, order_id, wanted)
+        await _require_profile(loads, caller.account_id, request.profile_id)
+        items = rules.choose(state, request.items)
+        session = _for_order(house, caller, state, items, request, now)
+        step = history.advance(state, SessionOpened(session.id, items), caller, house.ids.uuid(), now)
+        return session, (session, step)
+
+    return await house.store.change(decide)
+
+
+def _for_order(
+    house: House,
+    caller: Caller,
+    state: OrderState,
+    items: tuple[LineAmount, ...],
+    request: SessionRequest,
+    now: datetime,
+) -> PaymentSession:
+    order = state.order
+    shipping = request.shipping_option
+    amount = sum(item.amount for item in items) + (shipping["amount"] if shipping else 0)
+    if amount <= 0:
+        raise Refusal(
+            "amount_not_positive",
+            f"expected lines that add up to more than 0, got {amount}",
+            path="/items",
+        )
+    checkout_order: dict[str, Any] = {
+        "amount": amount,
+        "currency": order.currency,
+        "merchant_reference": request.merchant_reference or order.merchant_reference or order.order_id,
+        "items": [_checkout_item(state.lines[item.line_id], item.amount) for item in items],
+    }
+    if shipping:
+        checkout_order["shipping_option"] = shipping
+    for name in ("shipping_address", "billing_address", "store"):
+        if isinstance(order.given.get(name), dict):
+            checkout_order[name] = order.given[name]
+    return PaymentSession(
+        account_id=order.account_id,
+        id=house.ids.checkout_id(order.account_id),
+        order=order.id,
+        order_id=order.order_id,
+        items=items,
+        amount=amount,
+        currency=order.currency,
+        url=request.url,
+        profile_id=request.profile_id,
+        checkout_order=checkout_order,
+        created_at=now,
+        created_by=caller.by,
+        updated_at=now,
+        expires_at=now + LIFETIME,
+        events=(_event(house, caller, "INITIATED", now),),
+        given=request.given,
+    )
+
+
+def _checkout_item(line: Line, amount: int) -> dict[str, Any]:
+    """A line of the order as an item of the checkout: the same words, the amount that is to be paid."""
+    given = line.given
+    item: dict[str, Any] = {"line_id": str(line.line_id), "id": given.get("id"), "amount": amount}
+    for name in ("description", "quantity", "groups", "thumbnail_url"):
+        if given.get(name) is not None:
+            item[name] = given[name]
+    item.setdefault("quantity", 1)
+    taxes = given.get("tax_lines") or ()
+    if taxes and amount == line.gross_amount - line.discount_amount:
+        item["vat_amount"] = sum(tax["amount"] for tax in taxes)
+        if len(taxes) == 1 and "percentage" in taxes[0]:
+            item["vat"] = taxes[0]["percentage"]
+    return item
+
+
+class DirectRequest(msgspec.Struct, frozen=True):
+    """A session that carries an order of its own; ``order`` is as on the wire, types checked."""
+
+    order: Mapping[str, Any]
+    profile_id: str
+    url: SessionUrl
+    expires_at: datetime | None = None
+    strict_amounts: bool = False
+    given: dict[str, Any] = {}
+
+
+async def open_direct(house: House, caller: Caller, request: DirectRequest) -> PaymentSession:
+    """Open a session that belongs to no order of ours (checkout reference, section 3).
+
+    Raises ``Refusal``: unknown_profile, amount_not_positive, amount_mismatch (only when asked to be strict),
+    wrong_value (already expired).
+    """
+    now = house.clock.now(caller.account_id)
+    order = dict(request.order)
+    if order["amount"] <= 0:
+        raise Refusal("amount_not_positive", f"expected an amount above 0, got {order['amount']}", path="/order/amount")
+    shipping = order.get("shipping_option") or {}
+    total = sum(item["amount"] for item in order.get("items") or ()) + shipping.get("amount", 0)
+    if request.strict_amounts and total != order["amount"]:
+        raise Refusal(
+            "amount_mismatch",
+            f"expected the sum of items and shipping, {total}, got {order['amount']}",
+            path="/order/amount",
+        )
+    if request.expires_at is not None and request.expires_at <= now:
+        raise Refusal(
+            "wrong_value",
+            f"expected a time to come, got {request.expires_at.isoformat()}",
+            path="/expires_at",
+        )
+    session = PaymentSession(
+        account_id=caller.account_id,
+        id=house.ids.checkout_id(caller.account_id),
+        items=(),
+        amount=order["amount"],
+        currency=order["currency"],
+        url=request.url,
+        profile_id=request.profile_id,
+        checkout_order=order,
+        created_at=now,
+        created_by=caller.by,
+        updated_at=now,
+        expires_at=request.expires_at or now + LIFETIME,
+        events=(_event(house, caller, "INITIATED", now),),
+        given=request.given,
+    )
+
+    async def decide(loads: Loads) -> tuple[PaymentSession, Sequence[Record]]:
+        await _require_profile(loads, caller.account_id, request.profile_id)
+        return session, (session,)
+
+    return await house.store.change(decide)
+
+
+async def _require_profile(loads: Loads, account_id: str, profile_id: str) -> None:
+    if await loads.profile(account_id, profile_id) is None:
+        raise Refusal(
+            "unknown_profile",
+            f"expected the id of a profile of this account, such as default, got {profile_id[:100]!r}",
+            path="/profile_id",
+        )
+
+
+async def get(house: House, account_id: str, session_id: str) -> PaymentSession:
+    """Raises ``Refusal`` (session_not_found)."""
+    return await house.store.read(lambda loads: load(loads, account_id, session_id))
+
+
+async def load(loads: Loads, account_id: str, session_id: str) -> PaymentSession:
+    session = await loads.session(account_id, session_id)
+    if session is None:
+        raise _not_found(session_id)
+    return session
+
+
+async def get_of_order(house: House, account_id: str, order_id: str, session_id: str) -> PaymentSession:
+    """Raises ``Refusal``: order_not_found, session_not_found (also when it is another order's)."""
+
+    async def query(loads: Loads) -> PaymentSession:
+        state = await orders.load(loads, account_id, order_id, ())
+        session = await load(loads, account_id, session_id)
+        if session.order != state.order.id:
+            raise _not_found(session_id)
+        return session
+
+    return await house.store.read(query)
+
+
+async def list_of_order(house: House, account_id: str, order_id: str, page: Page) -> list[PaymentSession]:
+    """Newest first. Raises ``Refusal``: order_not_found, session_not_found (the one to start after)."""
+
+    async def query(loads: Loads) -> list[PaymentSession]:
+        state = await orders.load(loads, account_id, order_id, ())
+        if page.after is not None:
+            await load(loads, account_id, page.after)
+        return await loads.sessions_of(account_id, state.order.id, page)
+
+    return await house.store.read(query)
+
+
+async def visited(house: House, caller: Caller, session_id: str) -> None:
+    """Note that the payer has opened the page; the first time only, so that reloading does not grow anything."""
+
+    async def decide(loads: Loads) -> tuple[None, Sequence[Record]]:
+        session = await load(loads, caller.account_id, session_id)
+        if any(event.name == "VISITED" for event in session.events):
+            return None, ()
+        return None, (rules.note(session, _event(house, caller, "VISITED", house.clock.now(caller.account_id))),)
+
+    await house.store.change(decide)
+
+
+def account_of(session_or_transaction_id: str) -> str:
+    """The account that a session or transaction id begins with."""
+    return session_or_transaction_id.partition(".")[0]
+
+
+def _event(house: House, caller: Caller, name: str, now: datetime, **details: Any) -> SessionEvent:
+    return SessionEvent(house.ids.uuid(), name, now, caller.request_id, details)
+
+
+def _not_found(session_id: str) -> Refusal:
+    return Refusal("session_not_found", f"there is no session {session_id[:100]!r} in this account")

@@ -1,0 +1,399 @@
+"""Calls to gateways and what their answers change.
+
+A call is committed as an intent, made with a stable key, and settled by its answer. Settling is done once however
+often it is tried: a redirect, a look-up and the call itself may all come back at the same time.
+Source: design, section 4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import structlog
+
+from kasse.domain import callbacks, history
+from kasse.domain import session as session_rules
+from kasse.domain import transaction as rules
+from kasse.domain.access import Caller
+from kasse.domain.callbacks import Occasion
+from kasse.domain.history import EntryAdded, PaymentEnded, What
+from kasse.domain.ledger import Entry, Part
+from kasse.domain.session import PaymentSession, SessionEvent
+from kasse.domain.transaction import (
+    ENTRY_KINDS,
+    EVENT_NAMES,
+    Card,
+    GatewayCall,
+    PaymentError,
+    Transaction,
+    TransactionEvent,
+    TransactionStatus,
+)
+from kasse.gateways.port import (
+    Answer,
+    Approved,
+    CardDetails,
+    Declined,
+    Gateway,
+    Instruction,
+    NoAnswer,
+    NotFound,
+    PayerNeeded,
+)
+from kasse.operations import orders
+from kasse.operations.house import House
+from kasse.store.port import Loads, Record
+
+LONGEST_LOOK_UP_PAUSE = timedelta(minutes=5)
+WAIT_FOR_PAYER = timedelta(minutes=1)
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Where a call has led. ``known`` is False while the gateway's answer is missing or the payer is busy elsewhere."""
+
+    call: GatewayCall
+    transaction: Transaction
+    session: PaymentSession
+    error: PaymentError | None = None
+
+    @property
+    def known(self) -> bool:
+        return self.call.state == "done"
+
+
+def gateway(house: House, name: str) -> Gateway:
+    return house.gateways[name]
+
+
+def instruction(house: House, call: GatewayCall, transaction: Transaction) -> Instruction:
+    """What the gateway is told. An authorization's key is the transaction's id."""
+    base = house.settings.base_url
+    return Instruction(
+        account_id=call.account_id,
+        key=call.key,
+        amount=call.amount,
+        currency=call.currency,
+        authorization=None if call.kind == "authorize" else transaction.id,
+        return_url=f"{base}/v1/sessions/{transaction.session_id}/redirect/{transaction.id}",
+        merchant_reference=transaction.merchant_reference,
+    )
+
+
+async def make_call(house: House, call: GatewayCall, transaction: Transaction, card: CardDetails | None) -> Settled:
+    """Make a call that is committed as an intent, and settle it with whatever comes back."""
+    told = instruction(house, call, transaction)
+    port = gateway(house, call.gateway)
+    answer: Answer | None
+    try:
+        async with asyncio.timeout(house.settings.gateway_timeout):
+            if call.kind == "authorize":
+                if card is None:
+                    raise ValueError("a card is needed to authorize")
+                answer = await port.authorize(told, card)
+            elif call.kind == "capture":
+                answer = await port.capture(told)
+            elif call.kind == "refund":
+                answer = await port.refund(told)
+            else:
+                answer = await port.void(told)
+    except (TimeoutError, NoAnswer):
+        answer = None
+    except Exception as error:
+        # Whatever went wrong, the call may have reached the gateway: that is for the look-up to find out.
+        _log.error("gateway_call_failed", gateway=call.gateway, kind=call.kind, key=call.key, exc_info=error)
+        answer = None
+    return await settle(house, call.account_id, call.key, answer)
+
+
+async def look_up(house: House, call: GatewayCall, transaction: Transaction) -> Settled:
+    """Ask the gateway what became of a call, and settle it.
+
+    An authorization that it never got is closed there first, so that it cannot arrive later; any other call that it
+    never got is made again with the same key.
+    """
+    told = instruction(house, call, transaction)
+    port = gateway(house, call.gateway)
+    try:
+        async with asyncio.timeout(house.settings.gateway_timeout):
+            found = await port.look_up(call.kind, told)
+            if isinstance(found, NotFound) and call.kind == "authorize":
+                await port.void(_closing(told))
+                error = PaymentError("the gateway never received the payment", type=("ERROR",))
+                found = Declined(error)
+    except (TimeoutError, NoAnswer):
+        return await settle(house, call.account_id, call.key, None)
+    if isinstance(found, NotFound):
+        return await make_call(house, call, transaction, None)
+    return await settle(house, call.account_id, call.key, found)
+
+
+async def close_attempt(house: House, call: GatewayCall, transaction: Transaction) -> Settled:
+    """End a payment whose payer is busy elsewhere: after this the gateway cannot authorize it any more."""
+    told = instruction(house, call, transaction)
+    try:
+        async with asyncio.timeout(house.settings.gateway_timeout):
+            answer = await gateway(house, call.gateway).void(_closing(told))
+    except (TimeoutError, NoAnswer):
+        return await settle(house, call.account_id, call.key, None)
+    if not isinstance(answer, Approved):
+        return await look_up(house, call, transaction)
+    error = PaymentError("the payer left before the payment was confirmed", type=("DECLINED",))
+    return await settle(house, call.account_id, call.key, Declined(error, by_payer=True))
+
+
+def _closing(told: Instruction) -> Instruction:
+    return Instruction(
+        account_id=told.account_id,
+        key=f"{told.key}:close",
+        amount=told.amount,
+        currency=told.currency,
+        authorization=told.key,
+    )
+
+
+async def settle(house: House, account_id: str, key: str, answer: Answer | None) -> Settled:
+    """Record what a gateway answered; None when it did not. A call that is settled stays as it is."""
+
+    async def decide(loads: Loads) -> tuple[Settled, Sequence[Record]]:
+        call = await loads.gateway_call(account_id, key)
+        if call is None:
+            raise ValueError(f"there is no gateway call {key}")
+        transaction = await loads.transaction(account_id, call.transaction_id)
+        session = await loads.session(account_id, call.session_id)
+        if transaction is None or session is None:
+            raise ValueError(f"the gateway call {key} belongs to nothing")
+        before = Settled(call, transaction, session, _last_error(transaction, call))
+        if call.state == "done":
+            return before, ()
+        if answer is None or isinstance(answer, PayerNeeded):
+            return _postponed(house, before, answer)
+        if call.kind == "authorize":
+            return await _authorization(house, loads, before, answer)
+        return await _operation(house, loads, before, answer)
+
+    return await house.store.change(decide)
+
+
+def _last_error(transaction: Transaction, call: GatewayCall) -> PaymentError | None:
+    """The error of the step that a settled call led to."""
+    for event in reversed(transaction.events):
+        if event.id == call.key or event.correlation_request_id == call.request_id:
+            return event.error
+    return transaction.events[-1].error if call.kind == "authorize" and transaction.events else None
+
+
+def _postponed(house: House, before: Settled, answer: PayerNeeded | None) -> tuple[Settled, Sequence[Record]]:
+    """Neither yes nor no: say when to ask the gateway, and keep every claim."""
+    now = house.clock.now(before.call.account_id)
+    pause = timedelta(seconds=house.settings.look_up_after) * 2 ** min(before.call.look_ups, 12)
+    if answer is not None:
+        pause = max(pause, WAIT_FOR_PAYER)
+    call = msgspec.structs.replace(
+        before.call,
+        state="unknown" if answer is None else "waiting_for_payer",
+        action_url=before.call.action_url if answer is None else answer.url,
+        look_ups=before.call.look_ups + 1,
+        look_up_at=now + min(pause, LONGEST_LOOK_UP_PAUSE),
+        version=before.call.version + 1,
+    )
+    transaction = before.transaction
+    if answer is not None or before.call.state == "unknown":
+        return Settled(call, transaction, before.session), (call,)
+    if call.kind == "authorize":
+        transaction = msgspec.structs.replace(
+            transaction, status="UNKNOWN", updated_at=now, version=transaction.version + 1
+        )
+    else:
+        event = msgspec.structs.replace(
+            _transaction_event(house, before, transaction.status, True), event=f"INITIATE_{EVENT_NAMES[call.kind]}"
+        )
+        transaction = rules.record(transaction, event, transaction.status)
+    return Settled(call, transaction, before.session), (call, transaction)
+
+
+async def _authorization(
+    house: House, loads: Loads, before: Settled, answer: Approved | Declined
+) -> tuple[Settled, Sequence[Record]]:
+    call, transaction = before.call, before.transaction
+    now = house.clock.now(call.account_id)
+    approved = isinstance(answer, Approved)
+    error = None if isinstance(answer, Approved) else answer.error
+    status: TransactionStatus = "AUTHORIZED"
+    if isinstance(answer, Declined):
+        status = "DECLINED" if answer.by_payer else "FAILED"
+    event = _transaction_event(house, before, status, approved, error)
+    card = answer.card or transaction.card
+    transaction = rules.record(transaction, event, status, card=card, authorization_id=call.entry_id)
+    records: list[Record] = [_done(call), transaction]
+    if approved:
+        occasion = _occasion(transaction)
+        session = session_rules.step(before.session, "paid", _session_event(house, call, "AUTHORIZED", now))
+        session = session_rules.note(session, _session_event(house, call, "COMPLETED", now))
+        session = msgspec.structs.replace(session, version=before.session.version + 1)
+        records += _owed(house, session, occasion)
+        what: What = EntryAdded(_authorization_entry(transaction, call, card), releases_claim=True)
+    else:
+        details = {"error": error.message if error else "", "payment_product_type": transaction.payment_product_type}
+        failed = _session_event(house, call, "PAY_FAILED", now, **details)
+        session = session_rules.step(before.session, "open", failed, transaction_id=None, last_error=error_name(error))
+        what = PaymentEnded(session.id, transaction.id, transaction.lines)
+    records.append(session)
+    if transaction.order is not None:
+        records.append(await _order_step(house, loads, transaction, call, what))
+    return Settled(_done(call), transaction, session, error), records
+
+
+async def _operation(
+    house: House, loads: Loads, before: Settled, answer: Approved | Declined
+) -> tuple[Settled, Sequence[Record]]:
+    """A capture, refund or void has its answer."""
+    call, transaction = before.call, before.transaction
+    pending = tuple(each for each in transaction.pending if each.key != call.key)
+    if isinstance(answer, Declined):
+        event = _transaction_event(house, before, transaction.status, False, answer.error)
+        transaction = rules.record(transaction, event, transaction.status, pending=pending)
+        return Settled(_done(call), transaction, before.session, answer.error), (_done(call), transaction)
+    event = _transaction_event(house, before, transaction.status, True)
+    so_far = msgspec.structs.replace(transaction, events=(*transaction.events, event))
+    status = rules.status_after(rules.amounts(so_far))
+    event = msgspec.structs.replace(event, transaction_status=status)
+    transaction = rules.record(transaction, event, status, pending=pending)
+    records: list[Record] = [_done(call), transaction]
+    records += _owed(house, before.session, _occasion(transaction, event))
+    if transaction.order is not None and call.lines:
+        what = EntryAdded(_operation_entry(transaction, call))
+        records.append(await _order_step(house, loads, transaction, call, what))
+    return Settled(_done(call), transaction, before.session), records
+
+
+async def _order_step(
+    house: House, loads: Loads, transaction: Transaction, call: GatewayCall, what: What
+) -> history.OrderStep:
+    """The order's event about it, noted under the name of whoever asked for the call."""
+    lines = {line.line_id for line in transaction.lines}
+    state = await orders.load(loads, transaction.account_id, str(transaction.order), lines)
+    return history.advance(state, what, _asker(call), house.ids.uuid(), house.clock.now(transaction.account_id))
+
+
+def _asker(call: GatewayCall) -> Caller:
+    return Caller(call.account_id, call.by, frozenset(), call.request_id)
+
+
+def _done(call: GatewayCall) -> GatewayCall:
+    return msgspec.structs.replace(call, state="done", look_up_at=None, version=call.version + 1)
+
+
+def _transaction_event(
+    house: House, before: Settled, status: TransactionStatus, success: bool, error: PaymentError | None = None
+) -> TransactionEvent:
+    call, transaction = before.call, before.transaction
+    return TransactionEvent(
+        id=str(len(transaction.events) + 1),
+        event=EVENT_NAMES[call.kind],
+        transaction_status=status,
+        success=success,
+        amount=call.amount,
+        created_at=house.clock.now(call.account_id),
+        created_by=call.by,
+        request_id=house.ids.uuid() if call.state == "unknown" else call.request_id,
+        items=call.items,
+        lines=call.lines,
+        event_reference=call.reference or transaction.given.get("event_reference"),
+        error=error,
+        reason=call.reason,
+        metadata=call.metadata,
+        correlation_request_id=call.request_id if call.state == "unknown" else None,
+        entry_id=call.entry_id,
+    )
+
+
+def _session_event(house: House, call: GatewayCall, name: str, now: Any, **details: Any) -> SessionEvent:
+    return SessionEvent(house.ids.uuid(), name, now, call.request_id, details)
+
+
+def _occasion(transaction: Transaction, event: TransactionEvent | None = None) -> Occasion:
+    return Occasion(
+        session_id=transaction.session_id,
+        merchant_reference=transaction.merchant_reference,
+        time=transaction.created_at,
+        transaction_id=transaction.id,
+        event=event.event if event else None,
+        event_id=event.id if event else None,
+    )
+
+
+def _owed(house: House, session: PaymentSession, occasion: Occasion) -> list[Record]:
+    """The calls that a session's merchant is owed on an occasion."""
+    url = session.url.callback_url
+    if url is None:
+        return []
+    now = house.clock.now(session.account_id)
+    owed = callbacks.delivery(session.account_id, house.ids.uuid(), url, occasion, now)
+    return [] if owed is None else [owed]
+
+
+def owed_on_cancel(house: House, session: PaymentSession) -> list[Record]:
+    """The call owed when a session ends because somebody cancelled it."""
+    occasion = Occasion(session.id, session.merchant_reference, session.created_at, error="cancelled")
+    return _owed(house, session, occasion)
+
+
+def _authorization_entry(transaction: Transaction, call: GatewayCall, card: Card | None) -> Entry:
+    return Entry(
+        id=str(call.entry_id),
+        kind="authorization",
+        items=transaction.lines,
+        success=True,
+        created_at=transaction.updated_at,
+        created_by=call.by,
+        transaction_id=transaction.id,
+        from_order=False,
+        given=_given(transaction, card),
+    )
+
+
+def _operation_entry(transaction: Transaction, call: GatewayCall) -> Entry:
+    authorization = str(transaction.authorization_id)
+    asked = call.order_request or {}
+    return Entry(
+        id=str(call.entry_id),
+        kind=ENTRY_KINDS[call.kind],
+        items=call.lines,
+        success=True,
+        created_at=transaction.updated_at,
+        created_by=call.by,
+        authorization_id=authorization,
+        parts=tuple(Part(authorization, line.line_id, line.amount) for line in call.lines),
+        transaction_id=transaction.id,
+        from_order=call.order_request is not None,
+        given={**_given(transaction, transaction.card), **asked},
+    )
+
+
+def _given(transaction: Transaction, card: Card | None) -> dict[str, Any]:
+    """The payment details of an entry (orders reference, section 6)."""
+    details: dict[str, Any] = {
+        "psp": transaction.gateway,
+        "payment_id": transaction.id,
+        "payment_product": transaction.payment_product,
+        "payment_product_type": transaction.payment_product_type,
+    }
+    if card is not None:
+        details["card"] = {"masked_pan": card.masked_pan, "type": card.type, "brand": card.brand}
+    return {
+        "payment_details": details,
+        "processed_at": transaction.updated_at.isoformat().replace("+00:00", "Z"),
+        "processed_by": "kasse",
+    }
+
+
+def error_name(error: PaymentError | None) -> str:
+    """The kind of a decline, for the payer's page."""
+    return error.type[0] if error is not None and error.type else "UNKNOWN"
