@@ -1,0 +1,173 @@
+"""The one place where calls leave the house."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import aiohttp
+from aiohttp import AddrInfoType
+from yarl import URL
+
+from kasse.delivery.addresses import Resolver, is_public
+
+LARGEST_ANSWER = 64 * 1024
+"""So much of an answer's body is read, and dropped; the connection of a longer one is cut."""
+
+_SENDABLE = re.compile(r"https?://[!-~]+", re.ASCII | re.IGNORECASE)
+_NO_LIMITS = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """``duration_ms`` is how long the whole call took, the answer's body included."""
+
+    status_code: int
+    duration_ms: int
+
+
+class CallFailed(Exception):
+    """No answer came. ``reason`` is for the merchant; it holds nothing of the URL's path or query."""
+
+    def __init__(self, reason: str, duration_ms: int = 0) -> None:
+        super().__init__(reason)
+        self.reason, self.duration_ms = reason, duration_ms
+
+
+class Outgoing:
+    """Makes calls to merchants, each over a connection of its own: no redirects, no cookies, no proxies.
+
+    ``trust`` says which certificates are good; by default those that the system trusts.
+    """
+
+    def __init__(self, trust: ssl.SSLContext | None = None) -> None:
+        self._trust = trust
+        self._resolver = Resolver()
+
+    async def call(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        allow_private: bool,
+        timeout_s: float,
+    ) -> Reply:
+        """Call ``url``, exactly as it is written. ``timeout_s`` bounds it all, from name to last byte.
+
+        An answer counts once its head has come; a body that breaks off or comes too slowly changes nothing.
+        Raises ``CallFailed``.
+        """
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        sockets = _Sockets(allow_private)
+        try:
+            async with self._session(sockets) as session:
+                try:
+                    status_code = await _exchange(session, method, _target(url), headers, body, started + timeout_s)
+                finally:
+                    sockets.cut()
+        except TimeoutError:
+            reason = f"no answer within {timeout_s:g} seconds"
+        except (aiohttp.ClientError, OSError) as error:
+            reason = sockets.refusal or _reason(error)
+        else:
+            return Reply(status_code, round((clock() - started) * 1000))
+        raise CallFailed(reason, round((clock() - started) * 1000))
+
+    def _session(self, sockets: _Sockets) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                resolver=self._resolver,
+                use_dns_cache=False,
+                force_close=True,
+                socket_factory=sockets.open,
+                ssl=self._trust or True,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=_NO_LIMITS,
+            headers={"User-Agent": "Kasse"},
+            skip_auto_headers=("Accept-Encoding", "Content-Type"),
+            auto_decompress=False,
+            trust_env=False,
+        )
+
+
+async def _exchange(
+    session: aiohttp.ClientSession,
+    method: str,
+    target: URL,
+    headers: Mapping[str, str],
+    body: bytes | None,
+    deadline: float,
+) -> int:
+    async with asyncio.timeout_at(deadline):
+        response = await session.request(method, target, headers=headers, data=body, allow_redirects=False)
+    left = LARGEST_ANSWER
+    with suppress(TimeoutError, aiohttp.ClientError, OSError):
+        async with asyncio.timeout_at(deadline):
+            while left > 0 and (chunk := await response.content.read(left)):
+                left -= len(chunk)
+    response.close()
+    return response.status
+
+
+@dataclass
+class _Sockets:
+    """The sockets of one call. Every address passes here just before it is connected to, literal or not."""
+
+    allow_private: bool
+    refusal: str | None = None
+    _opened: list[socket.socket] = field(default_factory=list)
+
+    def open(self, info: AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, address = info
+        if not self.allow_private and not is_public(str(address[0])):
+            self.refusal = f"calls to {address[0]} are not allowed: it is not a public address"
+            raise OSError(self.refusal)
+        opened = socket.socket(family, kind, protocol)
+        self._opened.append(opened)
+        return opened
+
+    def cut(self) -> None:
+        """End the connections at once. A polite close would wait until the receiver has read our body."""
+        for opened in self._opened:
+            with suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
+
+
+def _target(url: str) -> URL:
+    try:
+        target = URL(url, encoded=True)
+        if _SENDABLE.fullmatch(url) and target.raw_host and target.port:
+            return target
+    except ValueError:
+        pass
+    raise aiohttp.InvalidURL("")
+
+
+def _reason(error: Exception) -> str:
+    """What to tell the merchant. Texts that may hold the URL are left out."""
+    match error:
+        case aiohttp.InvalidURL():
+            return "the URL cannot be called"
+        case aiohttp.ClientConnectorDNSError():
+            return f"the name {error.host} was not found"
+        case aiohttp.ClientConnectorCertificateError():
+            return f"the certificate of {error.host} is not to be trusted: {error.certificate_error}"
+        case aiohttp.ClientConnectorError():
+            return f"no connection to {error.host} port {error.port}: {error.strerror or error.os_error}"
+        case aiohttp.ServerDisconnectedError():
+            return "the connection was closed before an answer came"
+        case aiohttp.ClientResponseError():
+            return "the answer is not HTTP"
+        case OSError() if error.strerror:
+            return f"the connection broke: {error.strerror}"
+        case _:
+            return "the connection broke"
