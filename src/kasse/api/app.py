@@ -1,0 +1,189 @@
+"""The application: routes, who may call them, error answers.
+
+Every request goes the same way: route, token, scope, body, handler. Errors are raised where the rule is and
+become an answer here.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.routing import Route as StarletteRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kasse.api import wire
+from kasse.api.routes import Answer, Call, Route
+from kasse.domain.access import Caller, RequestNote, account_id, allows
+from kasse.domain.refusals import Refusal
+from kasse.operations.house import House
+from kasse.store.port import Contradiction, StoreUnavailable
+
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_NOTED_BODY = 10_000
+# Whoever has the whole id of a session can open its page, so the log gets a part of it.
+_SECRET_IDS = re.compile(r"([PT]\d{8}\.\w{6})\w+")
+_log = structlog.get_logger()
+
+
+def build(house: House, routes: Iterable[Route], more: Iterable[BaseRoute] = ()) -> ASGIApp:
+    """Put routes and pages together."""
+    app = Starlette(
+        routes=[
+            *(StarletteRoute(route.path, endpoint(house, route), methods=[route.method]) for route in routes),
+            *more,
+        ],
+        exception_handlers={HTTPException: _on_http_exception, Exception: _on_exception},  # type: ignore[dict-item]
+    )
+    return RequestIds(app)
+
+
+def endpoint(house: House, route: Route) -> Callable[[Request], Awaitable[Response]]:
+    async def handle(request: Request) -> Response:
+        try:
+            answer = await route.handler(await _call(house, route, request))
+            if isinstance(answer, Response):
+                return answer
+            if not isinstance(answer, Answer):
+                answer = Answer(answer)
+            return wire.json_response(answer.data, answer.status, answer.headers)
+        except Refusal as refusal:
+            return wire.error_response(refusal)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except Exception as error:
+            return _on_exception(request, error)
+
+    return handle
+
+
+async def _call(house: House, route: Route, request: Request) -> Call:
+    account, by, scopes = await _who(house, route, request)
+    raw_body = await _body(request, house.settings.max_body)
+    raw, body = _read_body(route, raw_body)
+    note = None
+    if route.method != "GET":
+        text = None if route.secret_body or not raw_body else raw_body[:_NOTED_BODY].decode(errors="replace")
+        note = RequestNote(route.method, request.url.path, text)
+    caller = Caller(account, by, scopes, request.scope["request_id"], note)
+    return Call(house, request, account, caller, body, raw)
+
+
+async def _who(house: House, route: Route, request: Request) -> tuple[str, str, frozenset[str]]:
+    """The account a request is about, who asks, and with what scopes."""
+    named = request.path_params.get("aid")
+    account = account_id(named) if named is not None else ""
+    if route.scopes is None:
+        return account, "", frozenset()
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Refusal(
+            "unauthorized",
+            "expected the header Authorization: Bearer <access token>, got "
+            + ("none" if not scheme else f"the scheme {scheme[:20]!r}"),
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    rights = await house.tokens.check(token.strip())
+    if account and account != rights.account_id:
+        raise Refusal("other_account", f"the token is for account {rights.account_id}, this call is about {account}")
+    if not allows(rights.scopes, route.scopes):
+        needed, held = " or ".join(route.scopes), ", ".join(sorted(rights.scopes)) or "none"
+        raise Refusal("missing_scope", f"expected a token with the scope {needed}, this one has {held}")
+    return rights.account_id, rights.client, rights.scopes
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The whole body, chunked or not, up to the limit."""
+    if request.method in ("GET", "DELETE"):
+        return b""
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise Refusal("body_too_large", f"expected a body of at most {limit} bytes, got more")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _read_body(route: Route, raw_body: bytes) -> tuple[Any, Any]:
+    """The body as sent and as its struct. A call that needs none takes anything that is JSON, or nothing (A-14)."""
+    if not raw_body.strip():
+        if route.body is not None and route.body_required:
+            raise Refusal("bad_json", "expected a JSON body, got none")
+        return {}, None if route.body is None else wire.typed({}, route.body)
+    raw = wire.parse(raw_body)
+    if route.body is None:
+        return raw, None
+    if not route.body_required and (raw is None or raw == []):
+        raw = {}
+    if not isinstance(raw, dict):
+        raise Refusal("wrong_type", f"expected a JSON object, got {'an array' if isinstance(raw, list) else 'a value'}")
+    return raw, wire.typed(raw, route.body)
+
+
+def _on_http_exception(request: Request, error: HTTPException) -> Response:
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        refusal = Refusal(
+            "method_not_allowed",
+            f"expected {allowed} on {request.url.path}, got {request.method}",
+            headers={"Allow": allowed},
+        )
+    elif error.status_code == 404:
+        refusal = Refusal("unknown_route", f"there is nothing at {request.method} {request.url.path[:200]}")
+    else:
+        refusal = Refusal("bad_request", str(error.detail))
+    return wire.error_response(refusal)
+
+
+def _on_exception(request: Request, error: Exception) -> Response:
+    request_id = request.scope.get("request_id")
+    if isinstance(error, StoreUnavailable):
+        _log.error("store_unavailable", request_id=request_id, error=str(error))
+        message = "the database cannot be reached or written right now; nothing was stored, try again"
+        return wire.error_response(Refusal("unavailable", message, headers={"Retry-After": "1"}))
+    reason = "contradiction" if isinstance(error, Contradiction) else "unexpected"
+    _log.error("request_failed", request_id=request_id, reason=reason, exc_info=error)
+    message = f"something went wrong on the server; nothing was stored (request {request_id})"
+    return wire.error_response(Refusal("server_error", message))
+
+
+class RequestIds:
+    """Give every request an id, its caller's own where it is usable (A-11), answer with it and log the request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
+        request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+        scope["request_id"] = request_id
+        started = time.perf_counter()
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (b"request-id", request_id.encode())]
+                duration = round((time.perf_counter() - started) * 1000, 1)
+                _log.info(
+                    "request",
+                    method=scope["method"],
+                    path=_SECRET_IDS.sub(r"\1...", scope["path"]),
+                    status=message["status"],
+                    ms=duration,
+                    request_id=request_id,
+                )
+            await send(message)
+
+        await self._app(scope, receive, answer)

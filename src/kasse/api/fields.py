@@ -1,0 +1,129 @@
+"""Fields that several requests share, and the links and times of answers.
+
+Request structs type what the house acts on; whatever else is sent is kept as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from kasse.api.wire import Amount, LineId, Reference, Text, http_url, line_id
+from kasse.domain.ledger import LineAmount
+from kasse.domain.money import EXPONENTS, unknown_currency
+from kasse.domain.refusals import Refusal
+from kasse.domain.session import SessionUrl
+
+Currency = Annotated[str, Meta(description="ISO 4217 code.", examples=["NOK"])]
+Quantity = Annotated[float, Meta(gt=0)]
+JsonObject = dict[str, Any]
+
+
+class DiscountLine(msgspec.Struct):
+    amount: Annotated[Amount, Meta(description="Taken off the line's gross amount.")]
+    percentage: float | None = None
+    discount_type: str | None = None
+    description: Text | None = None
+
+
+class TaxLine(msgspec.Struct):
+    amount: Amount
+    percentage: float | None = None
+    included_in_price: bool | None = None
+
+
+class Item(msgspec.Struct):
+    """A line of an order. Amounts are for the whole quantity, tax included (orders reference, section 5)."""
+
+    id: Reference
+    line_id: LineId
+    gross_amount: Annotated[Amount, Meta(description="Before discounts, tax included; negative to reverse a line.")]
+    tax_lines: list[TaxLine]
+    net_amount: Amount | None = None
+    quantity: Quantity | None = None
+    description: Text | None = None
+    discount_lines: list[DiscountLine] | None = None
+
+
+class Address(msgspec.Struct):
+    first_name: Text | None = None
+    last_name: Text | None = None
+    address_line: Text | None = None
+    postal_code: Text | None = None
+    postal_place: Text | None = None
+    country: Text | None = None
+    email: Text | None = None
+    phone_number: Text | None = None
+
+
+class Link(msgspec.Struct):
+    href: str
+    rel: str
+
+
+class Urls(msgspec.Struct):
+    """Where the payer's browser returns to, and where the merchant is told."""
+
+    return_url: str
+    callback_url: str | None = None
+    merchant_terms_url: str | None = None
+
+
+def items(raw: Sequence[Mapping[str, Any]], path: str) -> list[dict[str, Any]]:
+    """Items as they were sent, their ``line_id`` made an integer."""
+    return [item(each, f"{path}/{n}") for n, each in enumerate(raw)]
+
+
+def item(raw: Mapping[str, Any], path: str) -> dict[str, Any]:
+    return {**raw, "line_id": line_id(raw["line_id"], f"{path}/line_id")}
+
+
+def currency(code: str, path: str) -> str:
+    """Raises ``Refusal`` (unknown_currency)."""
+    if code not in EXPONENTS:
+        raise unknown_currency(code, path)
+    return code
+
+
+def session_url(urls: Urls, *, all_required: bool) -> SessionUrl:
+    """Check the URLs of a session. Raises ``Refusal``: missing_field, bad_url. Source: O-5."""
+    found = {"return_url": urls.return_url}
+    for name in ("callback_url", "merchant_terms_url"):
+        value: str | None = getattr(urls, name)
+        if value is not None:
+            found[name] = value
+        elif all_required:
+            raise Refusal("missing_field", f"expected {name} at /url/{name}, got nothing", path=f"/url/{name}")
+    return SessionUrl(**{name: http_url(value, f"/url/{name}") for name, value in found.items()})
+
+
+class EntryItem(msgspec.Struct):
+    line_id: LineId
+    amount: Amount
+
+
+def line_amounts(entries: Sequence[EntryItem], path: str) -> tuple[LineAmount, ...]:
+    return tuple(
+        LineAmount(line_id(entry.line_id, f"{path}/{n}/line_id"), entry.amount) for n, entry in enumerate(entries)
+    )
+
+
+def given(raw: Mapping[str, Any], *known: str) -> dict[str, Any]:
+    """What was sent besides the fields that the house keeps in its own way."""
+    return {name: value for name, value in raw.items() if name not in known}
+
+
+def present(**values: Any) -> dict[str, Any]:
+    """Those that have a value."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def rfc3339(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+OrderOption = Literal["ALPHANUMERIC_9", "ALPHANUMERIC_9_RESERVE"]

@@ -1,0 +1,151 @@
+"""Payment sessions of an order over the wire. Source: orders reference, section 7."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from kasse.api import fields
+from kasse.api.fields import JsonObject, Link, Urls, present
+from kasse.api.routes import READ_SHOPPING, WRITE_SHOPPING, Call, Routes
+from kasse.api.wire import Amount, LineId, Reference, Text, line_id
+from kasse.domain.refusals import Refusal
+from kasse.domain.session import ChosenItem, PaymentSession
+from kasse.operations import sessions
+from kasse.operations.sessions import SessionRequest
+from kasse.store.port import Page
+
+routes = Routes("order sessions")
+_BASE = "/v1/accounts/{aid}/shopping/orders/{order_id}/sessions"
+
+
+class SessionItem(msgspec.Struct):
+    """A line to pay. Without ``amount``: all that is left of it."""
+
+    line_id: LineId
+    amount: Amount | None = None
+
+
+class ShippingOption(msgspec.Struct):
+    id: Reference
+    line_id: LineId
+    amount: Annotated[int, Meta(ge=0, le=2**53, description="Minor units, tax included; 0 is free.")]
+    title: Text
+    operator: Text = ""
+
+
+class Express(msgspec.Struct):
+    """Express checkout: the payer gives his address and chooses one of these options."""
+
+    shipping_options: list[ShippingOption] = []
+    shipping_mode: Literal["shipping_required", "shipping_not_required"] | None = None
+    shipping_address_callback_url: str | None = None
+
+
+class CreateSession(msgspec.Struct):
+    """Chosen lines of an order, to be paid through a link."""
+
+    items: Annotated[list[SessionItem], Meta(min_length=1)]
+    profile_id: Reference
+    url: Urls
+    processed_at: datetime | None = None
+    metadata: JsonObject | None = None
+    express: Express | None = None
+    merchant_reference: Reference | None = None
+    shipping_option: ShippingOption | None = None
+
+
+class ItemReply(msgspec.Struct):
+    line_id: str
+    amount: int
+
+
+class SessionReply(msgspec.Struct):
+    """``url`` is the payer's link."""
+
+    id: str
+    items: list[ItemReply]
+    amount: int
+    created_at: str
+    created_by: str
+    url: str
+    _links: list[Link]
+    processed_at: str | None = None
+    metadata: JsonObject | None = None
+    merchant_reference: str | None = None
+
+
+class SessionsReply(msgspec.Struct):
+    sessions: list[SessionReply]
+
+
+@routes("POST", _BASE, "Open a payment session", scopes=WRITE_SHOPPING, body=CreateSession, reply=SessionReply)
+async def create(call: Call) -> Any:
+    body: CreateSession = call.body
+    request = SessionRequest(
+        items=tuple(
+            ChosenItem(line_id(item.line_id, f"/items/{n}/line_id"), item.amount) for n, item in enumerate(body.items)
+        ),
+        profile_id=body.profile_id,
+        url=fields.session_url(body.url, all_required=not call.house.settings.relaxed_urls),
+        merchant_reference=body.merchant_reference,
+        shipping_option=_shipping_option(call, body),
+        given=fields.given(call.raw, "items", "profile_id", "url", "merchant_reference", "shipping_option"),
+    )
+    return session_reply(call, await sessions.open_for_order(call.house, call.caller, call.path("order_id"), request))
+
+
+def _shipping_option(call: Call, body: CreateSession) -> dict[str, Any] | None:
+    """The chosen option; it must be one of those offered, where both are given."""
+    chosen = body.shipping_option
+    if chosen is None:
+        return None
+    offered = body.express.shipping_options if body.express else []
+    if offered and all((chosen.id, chosen.line_id) != (each.id, each.line_id) for each in offered):
+        raise Refusal(
+            "wrong_value",
+            f"expected one of express.shipping_options, got {chosen.id!r} with line_id {chosen.line_id!r}",
+            path="/shipping_option",
+        )
+    option: dict[str, Any] = call.raw["shipping_option"]
+    return {**option, "line_id": str(option["line_id"])}
+
+
+@routes("GET", _BASE, "List an order's sessions, newest first", scopes=READ_SHOPPING, reply=SessionsReply)
+async def list_sessions(call: Call) -> Any:
+    page = Page(call.number("limit", 10, 1, 100), call.query("starting_after"))
+    found = await sessions.list_of_order(call.house, call.account_id, call.path("order_id"), page)
+    return {"sessions": [session_reply(call, session) for session in found]}
+
+
+@routes("GET", _BASE + "/{session_id}", "Get a session of an order", scopes=READ_SHOPPING, reply=SessionReply)
+async def get(call: Call) -> Any:
+    order_id, session_id = call.path("order_id"), call.path("session_id")
+    return session_reply(call, await sessions.get_of_order(call.house, call.account_id, order_id, session_id))
+
+
+def session_reply(call: Call, session: PaymentSession) -> dict[str, Any]:
+    order = f"/v1/accounts/{session.account_id}/shopping/orders/{session.order_id}"
+    payer = call.link(f"/v1/view/{session.id}")
+    return {
+        **session.given,
+        "id": session.id,
+        "items": [{"line_id": str(item.line_id), "amount": item.amount} for item in session.items],
+        "amount": session.amount,
+        "currency": session.currency,
+        "merchant_reference": session.merchant_reference,
+        **present(shipping_option=session.checkout_order.get("shipping_option"), transaction_id=session.transaction_id),
+        "profile_id": session.profile_id,
+        "created_at": fields.rfc3339(session.created_at),
+        "created_by": session.created_by,
+        "expires_at": fields.rfc3339(session.expires_at),
+        "url": payer,
+        "_links": [
+            {"href": payer, "rel": "session_link"},
+            {"href": call.link(order), "rel": "order"},
+            {"href": call.link(f"{order}/sessions/{session.id}"), "rel": "self"},
+        ],
+    }

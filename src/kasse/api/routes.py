@@ -1,0 +1,104 @@
+"""How a route is declared: address, scope, body, answer and words for the documentation, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+
+from kasse.domain.access import Caller
+from kasse.domain.refusals import Refusal
+from kasse.operations.house import House
+
+READ_SHOPPING = ("admin:shopping", "read:shopping")
+WRITE_SHOPPING = ("admin:shopping", "write:shopping")
+READ_CHECKOUT = ("admin:checkout", "read:checkout")
+WRITE_CHECKOUT = ("admin:checkout", "write:checkout")
+READ_ACCOUNTS = ("admin:accounts", "read:accounts")
+WRITE_ACCOUNTS = ("admin:accounts", "write:accounts")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, checked: who asks, for which account, with what body.
+
+    ``body`` is an instance of the route's struct; ``raw`` the same as it was sent, unknown fields included.
+    """
+
+    house: House
+    request: Request
+    account_id: str
+    caller: Caller
+    body: Any = None
+    raw: Any = None
+
+    def path(self, name: str) -> str:
+        return str(self.request.path_params[name])
+
+    def query(self, name: str) -> str | None:
+        return self.request.query_params.get(name)
+
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        """An integer from the query. Raises ``Refusal`` (wrong_value)."""
+        text = self.query(name)
+        if text is None:
+            return default
+        if not text.isascii() or not text.isdigit() or not least <= int(text[:12]) <= most:
+            raise Refusal("wrong_value", f"expected {name} from {least} to {most}, got {text[:40]!r}", path=f"/{name}")
+        return int(text)
+
+    def link(self, path: str) -> str:
+        """An absolute address on this server."""
+        return f"{self.house.settings.base_url}{path}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What to send when it is not simply 200 with a body."""
+
+    data: Any = None
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[[Call], Awaitable[Any]]
+H = TypeVar("H", bound=Handler)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation of the API.
+
+    ``scopes`` is None where no token is asked for. ``secret_body`` keeps the body out of the order's history.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    scopes: tuple[str, ...] | None
+    body: type | None = None
+    reply: Any = None
+    tag: str = ""
+    refusals: tuple[str, ...] = ()
+    secret_body: bool = False
+    body_required: bool = True
+
+
+class Routes:
+    """The routes of one module, in the order in which they are matched."""
+
+    def __init__(self, tag: str) -> None:
+        self.tag = tag
+        self.all: list[Route] = []
+
+    def __call__(
+        self, method: str, path: str, summary: str, *, scopes: tuple[str, ...] | None, **more: Any
+    ) -> Callable[[H], H]:
+        def declare(handler: H) -> H:
+            self.all.append(Route(method, path, handler, summary, scopes, tag=self.tag, **more))
+            return handler
+
+        return declare

@@ -1,0 +1,228 @@
+"""Checkout sessions over the wire. Source: checkout reference, sections 2 to 5 and 13."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from kasse.api import fields
+from kasse.api.fields import Currency, JsonObject, Quantity, Urls, present
+from kasse.api.routes import READ_CHECKOUT, WRITE_CHECKOUT, Call, Routes
+from kasse.api.wire import Amount, LineId, Reference, Text
+from kasse.domain.refusals import Refusal
+from kasse.domain.session import PaymentSession
+from kasse.operations import hooks, payments, sessions
+from kasse.operations.sessions import DirectRequest
+
+routes = Routes("sessions")
+
+
+class CheckoutItem(msgspec.Struct):
+    """A line to pay: ``amount`` is for the whole quantity, tax and discounts included; it may be negative."""
+
+    amount: Amount
+    line_id: LineId | None = None
+    id: Text | None = None
+    description: Text | None = None
+    quantity: Quantity | None = None
+    vat_amount: Amount | None = None
+    vat: float | None = None
+
+
+class Shipping(msgspec.Struct):
+    amount: Amount
+    id: Reference
+    line_id: LineId
+    title: Text | None = None
+
+
+class CheckoutOrder(msgspec.Struct):
+    amount: Annotated[Amount, Meta(description="What the payer is charged, in minor units.")]
+    currency: Currency
+    merchant_reference: Reference
+    merchant_reference_2: Text | None = None
+    items: list[CheckoutItem] = []
+    shipping_option: Shipping | None = None
+    shipping_address: fields.Address | None = None
+    billing_address: fields.Address | None = None
+
+
+class CreateProfileSession(msgspec.Struct):
+    """A session with an order of its own and the settings of a profile."""
+
+    url: Urls
+    order: CheckoutOrder
+    profile_id: Reference
+    expires_at: datetime | None = None
+    metadata: dict[str, str | float | int] | None = None
+
+
+class CreatedReply(msgspec.Struct):
+    id: str
+    url: str
+    session: JsonObject | None = None
+
+
+class CheckoutSession(msgspec.Struct):
+    id: str
+    order: JsonObject
+    url: JsonObject
+    created_at: str
+    updated_at: str
+    expires_at: str
+    events: list[JsonObject]
+    transaction_id: str | None = None
+    cancelled_at: str | None = None
+    cancelled_by: str | None = None
+
+
+@routes(
+    "POST",
+    "/v1/sessions-profile",
+    "Create a session from a profile",
+    scopes=WRITE_CHECKOUT,
+    body=CreateProfileSession,
+    reply=CreatedReply,
+)
+async def create(call: Call) -> Any:
+    body: CreateProfileSession = call.body
+    fields.currency(body.order.currency, "/order/currency")
+    toggles = call.request.headers.getlist("dintero-feature-toggles")
+    strict = any(each.strip() == "strict-session-amounts" for toggle in toggles for each in toggle.split(","))
+    order = {**call.raw["order"], "items": _with_line_ids(call.raw["order"].get("items") or ())}
+    request = DirectRequest(
+        order=order,
+        profile_id=body.profile_id,
+        url=fields.session_url(body.url, all_required=False),
+        expires_at=body.expires_at,
+        strict_amounts=strict,
+        given=fields.given(call.raw, "url", "order", "profile_id", "expires_at", "session_id"),
+    )
+    session = await sessions.open_direct(call.house, call.caller, request)
+    reply = {"id": session.id, "url": call.link(f"/v1/view/{session.id}")}
+    return {**reply, "session": session_reply(session)} if call.query("include_session") == "true" else reply
+
+
+def _with_line_ids(items: Any) -> list[JsonObject]:
+    """Every item with a ``line_id`` as text. Raises ``Refusal`` (duplicate_line)."""
+    found: list[JsonObject] = []
+    seen: set[str] = set()
+    for n, item in enumerate(items):
+        line_id = str(item["line_id"]) if item.get("line_id") is not None else f"line-{n + 1}"
+        if line_id in seen:
+            raise Refusal(
+                "duplicate_line",
+                f"expected each line_id once, got {line_id[:100]!r} again",
+                path=f"/order/items/{n}/line_id",
+            )
+        seen.add(line_id)
+        found.append({**item, "line_id": line_id})
+    return found
+
+
+@routes("GET", "/v1/sessions/{session_id}", "Get a session", scopes=READ_CHECKOUT, reply=CheckoutSession)
+async def get(call: Call) -> Any:
+    return session_reply(await sessions.get(call.house, call.account_id, call.path("session_id")))
+
+
+@routes(
+    "POST",
+    "/v1/sessions/{session_id}/cancel",
+    "Cancel a session that is not paid",
+    scopes=WRITE_CHECKOUT,
+    reply=CheckoutSession,
+)
+async def cancel(call: Call) -> Any:
+    return session_reply(await payments.cancel(call.house, call.caller, call.path("session_id")))
+
+
+class AttemptReply(msgspec.Struct):
+    number: int
+    started_at: str
+    duration_ms: int
+    status_code: int | None = None
+    error: str | None = None
+
+
+class CallbackReply(msgspec.Struct):
+    id: str
+    event: str
+    method: str
+    url: str
+    status: str
+    created_at: str
+    due_at: str
+    attempts: list[AttemptReply]
+
+
+class CallbacksReply(msgspec.Struct):
+    callbacks: list[CallbackReply]
+
+
+@routes(
+    "GET",
+    "/v1/sessions/{session_id}/callbacks",
+    "The callbacks of a session, with every attempt",
+    scopes=READ_CHECKOUT,
+    reply=CallbacksReply,
+)
+async def callbacks(call: Call) -> Any:
+    found = await hooks.callbacks_of(call.house, call.account_id, call.path("session_id"))
+    return CallbacksReply(
+        [
+            CallbackReply(
+                id=each.delivery.id,
+                event=each.delivery.event,
+                method=each.delivery.method,
+                url=each.delivery.url,
+                status=each.delivery.status,
+                created_at=fields.rfc3339(each.delivery.created_at),
+                due_at=fields.rfc3339(each.delivery.due_at),
+                attempts=[
+                    AttemptReply(
+                        number=attempt.number,
+                        started_at=fields.rfc3339(attempt.started_at),
+                        duration_ms=attempt.duration_ms,
+                        status_code=attempt.status_code,
+                        error=attempt.error,
+                    )
+                    for attempt in each.attempts
+                ],
+            )
+            for each in found
+        ]
+    )
+
+
+def session_reply(session: PaymentSession) -> dict[str, Any]:
+    """A session as the checkout API shows it; it has no status, its events tell (checkout reference, section 4)."""
+    metadata = {**(session.given.get("metadata") or {}), "session:profile_id": session.profile_id}
+    return {
+        **session.given,
+        "id": session.id,
+        "order": session.checkout_order,
+        "url": session.url,
+        "profile_id": session.profile_id,
+        "metadata": metadata,
+        "created_at": fields.rfc3339(session.created_at),
+        "updated_at": fields.rfc3339(session.updated_at),
+        "expires_at": fields.rfc3339(session.expires_at),
+        "events": [
+            {
+                "id": event.id,
+                "name": event.name,
+                "created_at": fields.rfc3339(event.created_at),
+                "request_id": event.request_id,
+                "details": event.details,
+            }
+            for event in session.events
+        ],
+        **present(
+            transaction_id=session.transaction_id,
+            cancelled_at=fields.rfc3339(session.cancelled_at) if session.cancelled_at else None,
+            cancelled_by=session.cancelled_by,
+        ),
+    }

@@ -1,0 +1,196 @@
+"""Transactions over the wire. Source: checkout reference, sections 7 and 8."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from kasse.api import fields
+from kasse.api.fields import JsonObject, present
+from kasse.api.routes import READ_CHECKOUT, WRITE_CHECKOUT, Answer, Call, Routes
+from kasse.api.sessions import session_reply
+from kasse.api.wire import Amount, LineId, Text
+from kasse.domain.ledger import LineAmount
+from kasse.domain.refusals import Refusal
+from kasse.domain.session import PaymentSession
+from kasse.domain.transaction import CallKind, Transaction, TransactionEvent
+from kasse.operations import transactions
+from kasse.operations.transactions import OperationRequest
+
+routes = Routes("transactions")
+
+
+class OperationItem(msgspec.Struct):
+    line_id: LineId
+    amount: Amount
+
+
+class Capture(msgspec.Struct):
+    """``amount`` in minor units; ``items`` say which lines it is for, as far as they are known."""
+
+    amount: Amount
+    capture_reference: Text | None = None
+    items: list[OperationItem] | None = None
+    metadata: dict[str, Annotated[str, Meta(max_length=256)]] | None = None
+
+
+class Refund(msgspec.Struct):
+    amount: Amount
+    refund_reference: Text | None = None
+    reason: Text | None = None
+    items: list[OperationItem] | None = None
+    metadata: dict[str, Annotated[str, Meta(max_length=256)]] | None = None
+
+
+class TransactionReply(msgspec.Struct):
+    id: str
+    session_id: str
+    status: str
+    amount: int
+    currency: str
+    payment_product: str
+    payment_product_type: str
+    channel: str
+    merchant_reference: str
+    created_at: str
+    updated_at: str
+    items: list[JsonObject]
+    events: list[JsonObject]
+    card: JsonObject | None = None
+
+
+@routes("GET", "/v1/transactions/{transaction_id}", "Get a transaction", scopes=READ_CHECKOUT, reply=TransactionReply)
+async def get(call: Call) -> Any:
+    found = await transactions.get_with_session(call.house, call.account_id, call.path("transaction_id"))
+    included = {each for value in call.request.query_params.getlist("includes") for each in value.split(",")}
+    transaction, session = found
+    return transaction_reply(transaction, session if "session" in included else None)
+
+
+@routes(
+    "POST",
+    "/v1/transactions/{transaction_id}/capture",
+    "Capture all or part of a transaction",
+    scopes=WRITE_CHECKOUT,
+    body=Capture,
+    reply=TransactionReply,
+)
+async def capture(call: Call) -> Any:
+    body: Capture = call.body
+    return await _operate(call, "capture", body.amount, body.capture_reference, None)
+
+
+@routes(
+    "POST",
+    "/v1/transactions/{transaction_id}/refund",
+    "Refund all or part of what is captured",
+    scopes=WRITE_CHECKOUT,
+    body=Refund,
+    reply=TransactionReply,
+)
+async def refund(call: Call) -> Any:
+    body: Refund = call.body
+    return await _operate(call, "refund", body.amount, body.refund_reference, body.reason)
+
+
+@routes(
+    "POST",
+    "/v1/transactions/{transaction_id}/void",
+    "Release what is not captured",
+    scopes=WRITE_CHECKOUT,
+    reply=TransactionReply,
+)
+async def void(call: Call) -> Any:
+    return await _operate(call, "void", None, None, None)
+
+
+async def _operate(call: Call, kind: CallKind, amount: int | None, reference: str | None, reason: str | None) -> Any:
+    raw = call.raw if isinstance(call.raw, dict) else {}
+    request = OperationRequest(
+        amount=amount,
+        items=tuple(raw.get("items") or ()) if kind != "void" else (),
+        lines=_order_lines(call.body.items) if kind != "void" else (),
+        reference=reference,
+        reason=reason,
+        metadata=_metadata(raw.get("metadata")) if kind != "void" else None,
+    )
+    settled = await transactions.operate(call.house, call.caller, call.path("transaction_id"), kind, request)
+    reply = transaction_reply(settled.transaction)
+    if settled.known:
+        return reply
+    # Neither done nor refused yet: what clients call an asynchronous operation (checkout reference, section 1).
+    return Answer(reply, 202, {"event-request-id": settled.call.request_id})
+
+
+def _order_lines(items: list[OperationItem] | None) -> tuple[LineAmount, ...]:
+    """The items that may be lines of an order: those whose ``line_id`` is a whole number."""
+    found = []
+    for item in items or ():
+        text = str(item.line_id)
+        if text.removeprefix("-").isdigit() and text.isascii() and len(text) < 19:
+            found.append(LineAmount(int(text), item.amount))
+    return tuple(found)
+
+
+def _metadata(metadata: dict[str, str] | None) -> dict[str, str] | None:
+    """Keys begin with ``ext_`` and have at most 128 characters (checkout reference, section 5, rule 10)."""
+    for key in metadata or ():
+        if not key.startswith("ext_") or len(key) > 128:
+            raise Refusal(
+                "wrong_value",
+                f"expected metadata keys that start with ext_ and have at most 128 characters, got {key[:140]!r}",
+                path="/metadata",
+            )
+    return metadata
+
+
+def transaction_reply(transaction: Transaction, session: PaymentSession | None = None) -> dict[str, Any]:
+    given = transaction.given
+    metadata = {"session:profile_id": given.get("session:profile_id")}
+    return {
+        "id": transaction.id,
+        "session_id": transaction.session_id,
+        "status": transaction.status,
+        "amount": transaction.amount,
+        "currency": transaction.currency,
+        "channel": "ecommerce",
+        "payment_product": transaction.payment_product,
+        "payment_product_type": transaction.payment_product_type,
+        "payment_operation": "unscheduled_purchase",
+        "settlement_status": "NOT_SETTLED",
+        "merchant_reference": transaction.merchant_reference,
+        "created_at": fields.rfc3339(transaction.created_at),
+        "updated_at": fields.rfc3339(transaction.updated_at),
+        "items": transaction.items,
+        "metadata": metadata,
+        **fields.given(given, "session:profile_id", "event_reference"),
+        **present(
+            shipping_option=transaction.shipping_option,
+            card=transaction.card,
+            session=session_reply(session) if session else None,
+        ),
+        "events": [_event_reply(event) for event in transaction.events],
+    }
+
+
+def _event_reply(event: TransactionEvent) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "event": event.event,
+        "transaction_status": event.transaction_status,
+        "success": event.success,
+        "amount": event.amount,
+        "items": event.items,
+        "created_at": fields.rfc3339(event.created_at),
+        "created_by": event.created_by,
+        "request_id": event.request_id,
+        **present(
+            event_reference=event.event_reference,
+            error=event.error,
+            reason=event.reason,
+            metadata=event.metadata,
+            correlation_request_id=event.correlation_request_id,
+        ),
+    }

@@ -1,0 +1,212 @@
+"""Bodies in and out: strict about what would hurt, tolerant where real clients differ.
+
+Source: design, section 6; auth reference, A-8 and A-14.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+from starlette.responses import Response
+
+from kasse.domain.money import MAX_AMOUNT
+from kasse.domain.refusals import Refusal
+
+T = TypeVar("T")
+
+MAX_DEPTH = 64
+
+Amount = Annotated[int, Meta(ge=-MAX_AMOUNT, le=MAX_AMOUNT, description="Minor units of the currency.")]
+Text = Annotated[str, Meta(max_length=1000)]
+Reference = Annotated[str, Meta(min_length=1, max_length=255)]
+LineId = Annotated[int | str, Meta(description="An integer, or the same as a string.")]
+
+
+class ErrorItem(msgspec.Struct):
+    """One thing that is wrong: ``path`` is a JSON Pointer into the body."""
+
+    path: str
+    keyword: str
+    message: str
+
+
+class ErrorDetails(msgspec.Struct):
+    code: str
+    message: str
+    errors: list[ErrorItem]
+
+
+class ErrorBody(msgspec.Struct):
+    """Every refusal has this body."""
+
+    error: ErrorDetails
+
+
+def parse(raw: bytes) -> Any:
+    """Read JSON. Integral floats become integers.
+
+    Raises ``Refusal``: bad_json, duplicate_key, wrong_value (NUL, lone surrogates, integers beyond 64 bits).
+    """
+    try:
+        value = json.loads(
+            raw, object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_integer_if_whole
+        )
+    except RecursionError:
+        raise _too_deep() from None
+    except UnicodeDecodeError:
+        raise Refusal("bad_json", "expected JSON in UTF-8, got bytes that are not UTF-8") from None
+    except ValueError as error:
+        raise Refusal("bad_json", f"expected JSON, {_reason(error)}") from None
+    _check(value, "", 0)
+    return value
+
+
+def _reason(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"got something else: {error.msg.lower()} at character {error.pos}"
+    return "got a number with too many digits"
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise Refusal("duplicate_key", f"expected each key of an object once, got {twice[:100]!r} twice")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise Refusal("bad_json", f"expected JSON, got the number {name}, which JSON does not have")
+
+
+def _integer_if_whole(text: str) -> float | int:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise Refusal("wrong_value", f"expected a number that a double can hold, got {text[:40]}")
+    return int(number) if number.is_integer() and abs(number) <= MAX_AMOUNT else number
+
+
+def _check(value: Any, path: str, depth: int) -> None:
+    """What JSON allows and the database or other clients do not."""
+    if depth > MAX_DEPTH:
+        raise _too_deep()
+    if isinstance(value, str):
+        _check_text(value, path)
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            _check_text(key, path)
+            _check(each, f"{path}/{key}", depth + 1)
+    elif isinstance(value, list):
+        for n, each in enumerate(value):
+            _check(each, f"{path}/{n}", depth + 1)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise Refusal("wrong_value", f"expected a number within 64 bits, got {str(value)[:40]}", path=path)
+
+
+def _check_text(text: str, path: str) -> None:
+    if text.isascii() and "\0" not in text:
+        return
+    if "\0" in text:
+        raise Refusal("wrong_value", "expected text without NUL characters, got one with", path=path)
+    if not text.isprintable() and any("\ud800" <= character <= "\udfff" for character in text):
+        # The path itself may hold the surrogate, so it is left out of the answer.
+        raise Refusal("wrong_value", "expected Unicode text, got half of a surrogate pair")
+
+
+def _too_deep() -> Refusal:
+    return Refusal("bad_json", f"expected at most {MAX_DEPTH} levels of nesting, got more")
+
+
+_MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
+_AT = re.compile(r" - at `(?P<path>[^`]*)`$")
+_STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
+_WORDS = {
+    "`int`": "an integer",
+    "`str`": "a string",
+    "`bool`": "true or false",
+    "`float`": "a number",
+    "`object`": "an object",
+    "`array`": "an array",
+    "`null`": "null",
+    "`datetime`": "a time such as 2026-02-03T09:00:00Z",
+    "`int | str`": "an integer or a string",
+}
+
+
+def typed(value: Any, type_: type[T]) -> T:
+    """Check a body against its struct. Raises ``Refusal`` naming the path, what was expected and what came."""
+    try:
+        return msgspec.convert(value, type_)
+    except msgspec.ValidationError as error:
+        raise _refusal(str(error), value) from None
+
+
+def _refusal(text: str, value: Any) -> Refusal:
+    at = _AT.search(text)
+    steps = [name or index for name, index in _STEP.findall(at.group("path"))] if at else []
+    message = _AT.sub("", text)
+    missing = _MISSING.match(message)
+    if missing:
+        path = "".join(f"/{step}" for step in (*steps, missing.group("field")))
+        return Refusal("missing_field", f"expected {missing.group('field')} at {path}, got nothing", path=path)
+    path = "".join(f"/{step}" for step in steps)
+    expected, _, got = message.partition(", got ")
+    expected = expected.removeprefix("Expected ").replace("Invalid ", "a valid ")
+    for name, words in _WORDS.items():
+        expected = expected.replace(name, words)
+    reason = "wrong_type" if got else "wrong_value"
+    return Refusal(reason, f"expected {expected} at {path or 'the top'}, got {_shown(value, steps)}", path=path)
+
+
+def _shown(value: Any, steps: list[str]) -> str:
+    """The value at a path, short enough for a message."""
+    for step in steps:
+        try:
+            value = value[int(step)] if isinstance(value, list) else value[step]
+        except (KeyError, IndexError, ValueError, TypeError):
+            break
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return f"an array of {len(value)}"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def line_id(value: int | str, path: str) -> int:
+    """A line id as integer or numeric string (O-2). Raises ``Refusal`` (wrong_type)."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value, re.ASCII):
+        return int(value)
+    raise Refusal("wrong_type", f"expected an integer or the same as a string, got {value!r}", path=path)
+
+
+def http_url(url: str, path: str) -> str:
+    """Check an absolute http(s) URL. Raises ``Refusal`` (bad_url)."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable or len(url) > 2000 or re.search(r"[\x00-\x20\x7f\\]", url):
+        raise Refusal("bad_url", f"expected an http or https URL, got {url[:200]!r}", path=path)
+    return url
+
+
+def json_response(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    body = b"" if status == 204 else msgspec.json.encode(data)
+    return Response(body, status, headers, media_type=None if status == 204 else "application/json; charset=utf-8")
+
+
+def error_response(refusal: Refusal) -> Response:
+    """The one place that makes the body of an error."""
+    errors = [ErrorItem(each.path, each.keyword, each.message) for each in refusal.problems]
+    body = ErrorBody(ErrorDetails(refusal.code, refusal.message, errors))
+    return json_response(body, refusal.status, refusal.headers)
