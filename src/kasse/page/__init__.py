@@ -1,0 +1,1 @@
+"""The payer's page: what it shows (view), in which words (languages), as what HTML (render)."""

@@ -1,0 +1,186 @@
+// The page works without this file. With it, mistakes are told at once, pressing twice does not pay
+// twice, and a waiting page finds out by itself.
+"use strict";
+(() => {
+  const ANY_LENGTH = [12, 13, 14, 15, 16, 17, 18, 19];
+  const BRANDS = [
+    { name: "Visa", starts: /^4/, lengths: [16, 19] },
+    { name: "Mastercard", starts: /^(5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720)/, lengths: [16] },
+    { name: "American Express", starts: /^3[47]/, lengths: [15], six: true, cvc: 4 },
+    { name: "Dankort", starts: /^5019/, lengths: [16] },
+    { name: "Diners Club", starts: /^3(0[0-5]|[689])/, lengths: [14, 16, 19], six: true },
+    { name: "Discover", starts: /^(6011|64[4-9]|65)/, lengths: [16, 19] },
+    { name: "JCB", starts: /^35(2[89]|[3-8])/, lengths: [16, 19] },
+    { name: "UnionPay", starts: /^62/, lengths: [16, 17, 18, 19] },
+    { name: "Maestro", starts: /^(5[06-9]|6\d)/, lengths: ANY_LENGTH },
+    { name: "", starts: /^/, lengths: ANY_LENGTH },
+  ];
+
+  const digitsOf = (text) => text.replace(/\D/g, "");
+  const brandOf = (digits) => BRANDS.find((brand) => brand.starts.test(digits));
+
+  function spaced(digits) {
+    const { six, lengths } = brandOf(digits);
+    const group = six && digits.length <= lengths[0] ? /^\d{1,4}|\d{1,6}/g : /\d{1,4}/g;
+    return (digits.match(group) ?? []).join(" ");
+  }
+
+  function luhn(digits) {
+    let sum = 0;
+    [...digits].reverse().forEach((digit, n) => {
+      const value = n % 2 ? digit * 2 : +digit;
+      sum += value > 9 ? value - 9 : value;
+    });
+    return sum % 10 === 0;
+  }
+
+  function writtenExpiry(text, deleting) {
+    let [month, ...rest] = text.split(/\D+/);
+    let year = rest.join("");
+    if (month.length > 2) [month, year] = [month.slice(0, 2), month.slice(2) + year];
+    const leftMonth = month !== "" && (rest.length > 0 || month.length === 2 || /^[2-9]/.test(month));
+    if (!leftMonth || (deleting && year === "")) return month;
+    // Browsers may fill in 2029.
+    return `${month.padStart(2, "0")}/${year.length > 2 ? year.slice(0, 4).replace(/^20(?=\d)/, "") : year}`;
+  }
+
+  function setUpForm(form) {
+    const number = form.elements.card_number;
+    const expiry = form.elements.card_expiry;
+    const cvc = form.elements.card_cvc;
+    const button = form.querySelector("[type=submit]");
+    const label = form.querySelector("[data-label]");
+    const payText = label.textContent;
+    const status = form.querySelector("[data-status]");
+    const brandName = form.querySelector("[data-brand]");
+    const hint = document.getElementById("card_cvc-hint");
+    const hintText = hint.textContent;
+    const cancel = document.querySelector("[data-cancel-form] button");
+    let busy = false;
+
+    const isAmex = () => brandOf(digitsOf(number.value)).cvc === 4;
+
+    const mistakes = new Map([
+      [number, () => {
+        const digits = digitsOf(number.value);
+        const lengths = brandOf(digits).lengths;
+        const complete = lengths.includes(digits.length);
+        if (!digits) return number.dataset.missing;
+        if (!complete && digits.length < Math.max(...lengths)) return number.dataset.incomplete;
+        return complete && luhn(digits) ? "" : number.dataset.check;
+      }],
+      [expiry, () => {
+        const match = /^(\d\d)\D*(?:20)?(\d\d)$/.exec(expiry.value.trim());
+        if (!match) return expiry.dataset.missing;
+        if (match[1] < "01" || match[1] > "12") return expiry.dataset.monthWrong;
+        // The browser's clock may be wrong, and a test account has a clock of its own.
+        const thisMonth = form.dataset.month || new Date().toISOString().slice(0, 7);
+        return `20${match[2]}-${match[1]}` < thisMonth ? expiry.dataset.expired : "";
+      }],
+      [cvc, () => {
+        const wanted = isAmex() ? /^\d{4}$/ : /^\d{3}$/;
+        return wanted.test(cvc.value.trim()) ? "" : isAmex() ? cvc.dataset.missingAmex : cvc.dataset.missing;
+      }],
+    ]);
+
+    function tell(field) {
+      const text = mistakes.get(field)();
+      const place = document.getElementById(`${field.id}-error`);
+      // The same text again would be read out again.
+      if (place.textContent !== text) place.textContent = text;
+      if (text) field.setAttribute("aria-invalid", "true");
+      else field.removeAttribute("aria-invalid");
+      return !text;
+    }
+
+    function setBusy(now) {
+      busy = now;
+      button.disabled = now;
+      button.setAttribute("aria-busy", now);
+      label.textContent = now ? button.dataset.busy : payText;
+      status.textContent = now ? status.dataset.busy : "";
+      if (cancel) cancel.disabled = now;
+    }
+
+    function showBrand() {
+      const name = brandOf(digitsOf(number.value)).name;
+      if (brandName.textContent !== name) brandName.textContent = name;
+      hint.textContent = isAmex() ? hint.dataset.amex : hintText;
+    }
+
+    number.addEventListener("input", () => {
+      // The caret stays behind the same digit.
+      const before = Math.min(digitsOf(number.value.slice(0, number.selectionStart)).length, 19);
+      number.value = spaced(digitsOf(number.value).slice(0, 19));
+      const caret = new RegExp(`^(?: ?\\d){${before}}`).exec(number.value)[0].length;
+      number.setSelectionRange(caret, caret);
+      showBrand();
+    });
+
+    expiry.addEventListener("input", (event) => {
+      // Someone who corrects in the middle is left alone.
+      if (expiry.selectionStart !== expiry.value.length) return;
+      expiry.value = writtenExpiry(expiry.value, /^delete/.test(event.inputType));
+    });
+
+    for (const field of mistakes.keys()) {
+      field.addEventListener("blur", () => { if (field.value && !busy) tell(field); });
+      // A mistake goes away as soon as it is put right, and no new one is told while typing.
+      field.addEventListener("input", () => {
+        if (field.hasAttribute("aria-invalid") && !mistakes.get(field)()) tell(field);
+      });
+    }
+
+    form.addEventListener("submit", (event) => {
+      if (busy) return event.preventDefault();
+      const wrong = [...mistakes.keys()].filter((field) => !tell(field));
+      if (!wrong.length) return setBusy(true);
+      event.preventDefault();
+      wrong[0].focus();
+    });
+
+    // By the back button the page may come as it was left: busy, and with somebody's card in it.
+    window.addEventListener("pageshow", (event) => {
+      if (event.persisted) setBusy(false);
+      const cameBack = event.persisted || performance.getEntriesByType("navigation")[0]?.type === "back_forward";
+      if (cameBack && !busy) form.reset();
+      showBrand();
+    });
+    // Some browsers remember over a reload that a button was disabled.
+    setBusy(false);
+    form.noValidate = true;
+  }
+
+  function setUpOnce(form) {
+    form.addEventListener("submit", (event) => {
+      if (form.dataset.sent) event.preventDefault();
+      form.dataset.sent = 1;
+    });
+    window.addEventListener("pageshow", (event) => { if (event.persisted) delete form.dataset.sent; });
+  }
+
+  async function poll(url, state) {
+    for (let pause = 1000; ; pause = Math.min(pause * 1.4, 15000)) {
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      try {
+        const reply = await fetch(url, { headers: { Accept: "application/json" }, cache: "no-store" });
+        if (!reply.ok) continue;
+        const now = await reply.json();
+        if (now.href) return location.replace(now.href);
+        if (now.state !== state) return location.reload();
+      } catch {
+        // No network just now: ask again.
+      }
+    }
+  }
+
+  document.querySelectorAll("[data-card-form]").forEach(setUpForm);
+  document.querySelectorAll("[data-once], [data-cancel-form]").forEach(setUpOnce);
+  // Inside a frame of another site, browsers do not heed autofocus.
+  const notice = document.querySelector("[autofocus]");
+  window.addEventListener("load", () => requestAnimationFrame(() => {
+    if (document.activeElement === document.body) notice?.focus();
+  }));
+  const { poll: url, state } = document.body.dataset;
+  if (url) poll(url, state);
+})();
