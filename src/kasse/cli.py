@@ -1,0 +1,276 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import msgspec
+import typer
+
+from kasse import __version__
+from kasse.domain.refusals import Refusal
+from kasse.settings import Settings, SettingsError, read_settings
+from kasse.store.port import StoreUnavailable
+
+T = TypeVar("T")
+
+cli = typer.Typer(
+    help="Kasse turns an order into money: orders, payment sessions and what comes after.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+account_commands = typer.Typer(help="Accounts: T######## is a sandbox, P######## is production.", no_args_is_help=True)
+client_commands = typer.Typer(help="API clients of an account.", no_args_is_help=True)
+cli.add_typer(account_commands, name="account")
+cli.add_typer(client_commands, name="client")
+
+Database = Annotated[str | None, typer.Option(help="sqlite:///relative.db or sqlite:////absolute/path.db")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
+Workers = Annotated[int | None, typer.Option(help="Processes that answer requests.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def main() -> None:
+    """The command ``kasse``. What goes wrong is told in a sentence, with exit code 1; wrong usage is 2."""
+    try:
+        cli()
+    except SettingsError as error:
+        _fail("the settings are wrong:\n" + "\n".join(f"  {mistake}" for mistake in error.mistakes))
+    except (Refusal, StoreUnavailable) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"kasse: {message}", err=True)
+    sys.exit(1)
+
+
+def _run(settings: Settings, work: Callable[[Any], Awaitable[T]]) -> T:
+    """Open the house, do one thing, close it."""
+    from kasse.main import configure_logs, open_house
+
+    async def inside() -> T:
+        async with open_house(settings) as house:
+            return await work(house)
+
+    # A command tells what goes wrong in its own words; only errors are logged beside it.
+    configure_logs("error")
+    return asyncio.run(inside())
+
+
+@cli.command()
+def serve(host: Host = None, port: Port = None, database: Database = None, workers: Workers = None) -> None:
+    """Answer requests until stopped."""
+    settings = read_settings({"host": host, "port": port, "database": database, "workers": workers})
+    sock = _listen(settings)
+    typer.echo(f"Kasse {__version__} on {settings.base_url}, database {settings.database}. Ctrl-C ends it.")
+    _serve(settings, sock)
+
+
+@cli.command()
+def demo(host: Host = None, port: Port = None, database: Database = None, workers: Workers = None) -> None:
+    """Serve with a sample: a test account, an API client, an order and a session to pay."""
+    settings = read_settings({"host": host, "port": port, "database": database, "workers": workers})
+    sock = _listen(settings)
+    _print_sample(settings, *_run(settings, partial(_sample, settings)))
+    _serve(settings, sock)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Take the port before anything else, so that a taken one is told at once."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((settings.host, settings.port))
+    except OSError as error:
+        _fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another with --port")
+    return sock
+
+
+def _serve(settings: Settings, sock: socket.socket) -> None:
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    # The worker processes read their settings where everybody else's come from too.
+    os.environ |= {f"KASSE_{name.upper()}": _as_text(value) for name, value in msgspec.structs.asdict(settings).items()}
+    config = uvicorn.Config(
+        "kasse.main:application",
+        factory=True,
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        # Ctrl-C is how one stops it; everything has been closed by then.
+        if settings.workers == 1:
+            server = uvicorn.Server(config)
+            server.run([sock])
+            if not server.started:
+                sys.exit(3)
+        else:
+            Multiprocess(config, [sock]).run()
+    typer.echo("Kasse has stopped.")
+
+
+def _as_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+async def _sample(settings: Settings, house: Any) -> tuple[Any, str]:
+    """The sample and its payer's link; the secret is kept in a file beside the database, for its owner only."""
+    from kasse.operations import sample
+
+    file = Path(settings.database.removeprefix("sqlite:///") + ".sample.json")
+    if file.exists():
+        found = msgspec.json.decode(file.read_bytes(), type=sample.Sample)
+    else:
+        found = await sample.make(house)
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            out.write(msgspec.json.encode(found))
+    session = await sample.open_session(house, found)
+    return found, f"{settings.base_url}/v1/view/{session.id}"
+
+
+def _print_sample(settings: Settings, sample: Any, link: str) -> None:
+    base, account = settings.base_url, sample.account_id
+    typer.echo(
+        f"""Kasse {__version__} is ready. Ctrl-C ends it; the next start finds everything again.
+
+  base URL       {base}
+  account id     {account}
+  client id      {sample.client_id}
+  client secret  {sample.client_secret}
+
+Open this link and pay the sample order, for example with the test card 4000 0000 0000 0002:
+
+  {link}
+
+A token for the API:
+
+  curl -u '{sample.client_id}:{sample.client_secret}' -H 'Content-Type: application/json' \\
+    -d '{{"grant_type": "client_credentials", "audience": "{base}/v1/accounts/{account}"}}' \\
+    {base}/v1/accounts/{account}/auth/token
+"""
+    )
+
+
+@cli.command()
+def migrate(database: Database = None) -> None:
+    """Create the database or bring it up to date. Every other command does so by itself."""
+    settings = read_settings({"database": database})
+    _run(settings, _nothing)
+    typer.echo(f"{settings.database} is up to date")
+
+
+async def _nothing(house: Any) -> None:
+    return None
+
+
+@cli.command()
+def verify(database: Database = None) -> None:
+    """Rebuild every order from its history and compare; names the first thing that differs."""
+    from kasse.operations.verification import verify as verify_house
+
+    found = _run(read_settings({"database": database}), verify_house)
+    if found.difference is not None:
+        _fail(f"a difference after {found.orders} orders and {found.events} events: {found.difference}")
+    typer.echo(f"{found.orders} orders and {found.events} events agree")
+
+
+@cli.command()
+def config(database: Database = None) -> None:
+    """Print the settings in force."""
+    settings = read_settings({"database": database})
+    for name, value in msgspec.structs.asdict(settings).items():
+        typer.echo(f"{name} = {json.dumps(_without_password(value))}")
+
+
+def _without_password(value: Any) -> Any:
+    """A database URL may hold a password."""
+    if isinstance(value, str) and "://" in value and "@" in value:
+        scheme, _, rest = value.partition("://")
+        return f"{scheme}://***@{rest.rpartition('@')[2]}"
+    return value
+
+
+@cli.command()
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    from kasse.main import api_document
+
+    typer.echo(json.dumps(api_document(read_settings()), indent=2))
+
+
+@cli.command()
+def pay(
+    session_id: str,
+    card: Annotated[str, typer.Option(help="Number of a test card.")] = "4000000000000002",
+    database: Database = None,
+) -> None:
+    """Pay a session of a test account, as the page would."""
+    from kasse.api.sandbox import pay_reply, pay_session
+    from kasse.domain.access import Caller
+    from kasse.operations.sessions import account_of
+
+    async def work(house: Any) -> Any:
+        caller = Caller(account_of(session_id), "kasse pay", frozenset(), f"kasse-pay-{house.ids.uuid()}")
+        return pay_reply(await pay_session(house, caller, session_id, card))
+
+    reply = _run(read_settings({"database": database}), work)
+    typer.echo(msgspec.json.encode(reply).decode())
+
+
+@account_commands.command("create")
+def create_account(
+    account_id: str,
+    name: Annotated[str | None, typer.Option(help="The merchant's name, as payers see it.")] = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an account, such as T12345678."""
+    from kasse.operations import accounts
+
+    account = _run(
+        read_settings({"database": database}),
+        lambda house: accounts.create_account(house, account_id, name or account_id),
+    )
+    found = {"account_id": account.id, "name": account.name}
+    typer.echo(json.dumps(found) if as_json else f"account {account.id} ({account.name})")
+
+
+@client_commands.command("create")
+def create_client(
+    account_id: str,
+    scope: Annotated[list[str] | None, typer.Option(help="Such as admin:checkout; may be repeated.")] = None,
+    name: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an API client. Its secret is shown here and never again."""
+    from kasse.operations import accounts
+
+    client, secret = _run(
+        read_settings({"database": database}),
+        lambda house: accounts.create_client(house, "kasse client create", account_id, name=name, scopes=scope or ()),
+    )
+    found = {"account_id": client.account_id, "client_id": client.client_id, "client_secret": secret}
+    typer.echo(json.dumps(found) if as_json else "\n".join(f"{key}  {value}" for key, value in found.items()))

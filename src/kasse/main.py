@@ -1,0 +1,191 @@
+"""Puts the parts together, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import msgspec
+import structlog
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from kasse.api import (
+    accounts,
+    admin,
+    drafts,
+    ledger_entries,
+    openapi,
+    order_sessions,
+    orders,
+    sessions,
+    transactions,
+)
+from kasse.api import sandbox as sandbox_api
+from kasse.api.app import build
+from kasse.clock import Clock, SystemClock
+from kasse.delivery.outgoing import Outgoing
+from kasse.delivery.worker import DeliveryWorker
+from kasse.domain.access import ServerSecret
+from kasse.domain.callbacks import Delivery
+from kasse.gateways.sandbox import Sandbox
+from kasse.ids import Ids
+from kasse.operations.house import House
+from kasse.operations.payments import settle_due
+from kasse.operations.tokens import Tokens
+from kasse.operations.transactions import get_with_session
+from kasse.page import routes as page
+from kasse.settings import Settings, read_settings
+from kasse.store.port import Loads, Record, Store, StoreUnavailable
+from kasse.store.sqlite import SqliteStore
+
+SETTLE_EVERY_S = 0.5
+_log = structlog.get_logger()
+
+
+def open_store(database: str) -> Store:
+    """Open ``sqlite:///relative.db`` or ``sqlite:////absolute/path.db``. Raises ``StoreUnavailable``."""
+    return SqliteStore.open(database.removeprefix("sqlite:///"))
+
+
+@asynccontextmanager
+async def open_house(settings: Settings, clock: Clock | None = None, ids: Ids | None = None) -> AsyncIterator[House]:
+    """A working house: its store is open until the end of the block."""
+    clock, ids = clock or SystemClock(), ids or Ids()
+    store = await asyncio.to_thread(open_store, settings.database)
+    try:
+        tokens = Tokens(
+            store,
+            clock,
+            ids,
+            issuer=settings.base_url,
+            lifetime=timedelta(seconds=settings.token_lifetime),
+            rotation=timedelta(seconds=settings.key_rotation),
+        )
+        sandbox = Sandbox(store, clock, settings.base_url)
+        pepper = await _pepper(store, ids, clock)
+        yield House(store, {sandbox.name: sandbox}, clock, ids, tokens, pepper, settings)
+    finally:
+        await store.close()
+
+
+async def _pepper(store: Store, ids: Ids, clock: Clock) -> bytes:
+    """The key of the hashes of client secrets, made at the first start."""
+
+    async def decide(loads: Loads) -> tuple[bytes, Sequence[Record]]:
+        found = await loads.server_secret("pepper")
+        if found is not None:
+            return found.value.encode(), ()
+        made = ServerSecret("pepper", ids.secret(), clock.now())
+        return made.value.encode(), (made,)
+
+    return await store.change(decide)
+
+
+def build_app(house: House) -> ASGIApp:
+    """The whole application: the API and the payer's page."""
+    modules = (order_sessions, sandbox_api, transactions, sessions, drafts, orders, ledger_entries, accounts, admin)
+    declared = [route for module in modules for route in module.routes.all]
+    return build(house, [*declared, *openapi.serve(declared).all], page.routes(house))
+
+
+def api_document(settings: Settings) -> dict[str, Any]:
+    """The OpenAPI document of the API."""
+    modules = (drafts, orders, order_sessions, ledger_entries, sessions, transactions, sandbox_api, accounts, admin)
+    return openapi.document([route for module in modules for route in module.routes.all], settings.base_url)
+
+
+@asynccontextmanager
+async def workers(house: House) -> AsyncIterator[None]:
+    """What runs beside the requests: callbacks are delivered, overdue gateway calls looked up."""
+    outgoing = Outgoing()
+    delivery = DeliveryWorker(
+        house.store,
+        outgoing,
+        house.clock,
+        partial(_callback_body, house),
+        allow_private=lambda account_id: account_id.startswith("T") or house.settings.private_targets,
+    )
+    tasks = [asyncio.create_task(delivery.run()), asyncio.create_task(_settle(house))]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _settle(house: House) -> None:
+    """Look up, again and again, what became of gateway calls without an answer."""
+    while True:
+        try:
+            found = await settle_due(house)
+        except Exception as error:
+            _log.error("look_up_failed", exc_info=error)
+            found = 0
+        await asyncio.sleep(0 if found else SETTLE_EVERY_S)
+
+
+async def _callback_body(house: House, delivery: Delivery) -> bytes | None:
+    """The transaction as JSON: what a callback by POST carries."""
+    if delivery.transaction_id is None:
+        return None
+    transaction, session = await get_with_session(house, delivery.account_id, delivery.transaction_id)
+    return msgspec.json.encode(
+        transactions.transaction_reply(transaction, session if delivery.includes_session else None)
+    )
+
+
+def application() -> ASGIApp:
+    """The application as a server runs it, with the settings of the environment. Each worker process makes its own."""
+    settings = read_settings()
+    configure_logs(settings.log_level)
+    return Application(settings)
+
+
+class Application:
+    """Opens the house when the server starts and closes it when it stops."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif self._app is not None:
+            await self._app(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with open_house(self._settings) as house, workers(house):
+                self._app = build_app(house)
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except StoreUnavailable as error:
+            _log.error("not_started", error=str(error))
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def configure_logs(level: str) -> None:
+    """Logs as JSON lines on standard error."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
