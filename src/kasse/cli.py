@@ -96,6 +96,8 @@ def _listen(settings: Settings) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((settings.host, settings.port))
+        # Whoever comes before the first worker is ready waits a moment instead of being turned away.
+        sock.listen(2048)
     except OSError as error:
         _fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another with --port")
     return sock
@@ -140,11 +142,10 @@ async def _sample(settings: Settings, house: Any) -> tuple[Any, str]:
     from kasse.operations import sample
 
     file = Path(settings.database.removeprefix("sqlite:///") + ".sample.json")
-    if file.exists():
-        found = msgspec.json.decode(file.read_bytes(), type=sample.Sample)
-    else:
+    found = msgspec.json.decode(file.read_bytes(), type=sample.Sample) if file.exists() else None
+    if found is None or not await sample.is_there(house, found):
         found = await sample.make(house)
-        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
             out.write(msgspec.json.encode(found))
     session = await sample.open_session(house, found)
     return found, f"{settings.base_url}/v1/view/{session.id}"

@@ -147,7 +147,7 @@ def _target(url: str) -> URL:
         target = URL(url, encoded=True)
         if _SENDABLE.fullmatch(url) and target.raw_host and target.port:
             return target
-    except ValueError:
+    except (ValueError, IndexError):
         pass
     raise aiohttp.InvalidURL("")
 

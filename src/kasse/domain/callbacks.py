@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -164,11 +164,22 @@ def _as_sent(url: str) -> str:
     Receivers check the signature of the URL that reaches them, and their libraries would write the rest so.
     """
     parts = urlsplit(url)
-    with suppress(UnicodeError):
-        parts = parts._replace(netloc=parts.netloc.encode("idna").decode())
-    return quote(urlunsplit(parts), safe=_URL_CHARACTERS)
+    login, at, place = parts.netloc.rpartition("@")
+    host, colon, port = place.partition(":")
+    parts = parts._replace(netloc=login + at + _ascii_host(host) + colon + port)
+    return quote(urlunsplit(parts), safe=_URL_CHARACTERS, errors="replace")
 
 
+def _ascii_host(host: str) -> str:
+    """A name in its ASCII form. What is no name stays as it is, and cannot be called."""
+    try:
+        encoded = host.encode("idna").decode()
+    except UnicodeError:
+        return host
+    return encoded if _HOST.fullmatch(encoded) else host
+
+
+_HOST = re.compile(r"[a-z0-9._-]+", re.ASCII | re.IGNORECASE)
 _URL_CHARACTERS = "%:/?#[]@!$&'()*+,;=-._~"
 
 

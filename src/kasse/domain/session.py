@@ -163,6 +163,19 @@ def require_payable(session: PaymentSession, now: datetime) -> None:
         raise Refusal(reason, f"expected a session that is open for payment, session {session.id} {words}")
 
 
+def require_shipping(session: PaymentSession) -> None:
+    """An express session can be paid once its shipping is chosen (checkout reference, section 5, rule 7).
+
+    Raises ``Refusal`` (not_payable).
+    """
+    express = session.given.get("express")
+    if not isinstance(express, dict) or express.get("shipping_mode") == "shipping_not_required":
+        return
+    offered = express.get("shipping_options") or express.get("shipping_address_callback_url")
+    if offered and session.checkout_order.get("shipping_option") is None:
+        raise Refusal("not_payable", f"expected a chosen shipping option, express session {session.id} has none yet")
+
+
 def step(
     session: PaymentSession,
     status: SessionStatus,

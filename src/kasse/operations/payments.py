@@ -54,6 +54,7 @@ async def _start(house: House, caller: Caller, session_id: str, gateway: str) ->
         now = house.clock.now(caller.account_id)
         session = await sessions.load(loads, caller.account_id, session_id)
         rules.require_payable(session, now)
+        rules.require_shipping(session)
         await _require_method(loads, session)
         transaction = _transaction(house, session, gateway)
         event = SessionEvent(

@@ -69,6 +69,12 @@ async def make(house: House) -> Sample:
     return Sample(ACCOUNT_ID, client.client_id, secret)
 
 
+async def is_there(house: House, sample: Sample) -> bool:
+    """Whether the database still is the one that the sample was made in."""
+    found = await house.store.read(lambda loads: loads.client_by_login(sample.account_id, sample.client_id))
+    return found is not None
+
+
 async def open_session(house: House, sample: Sample) -> PaymentSession:
     """The newest session of the sample's newest order if it can still be paid, else a new one."""
     caller = _caller()

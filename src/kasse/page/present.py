@@ -65,15 +65,18 @@ async def see(house: House, account_id: str, session_id: str) -> Seen:
     if status != "open":
         return Seen(session, status, name)
     if refusal is not None:
-        return Seen(session, "locked_elsewhere", name)
+        return Seen(session, "unavailable" if refusal.reason == "not_payable" else "locked_elsewhere", name)
     return Seen(session, "declined" if session.last_error else "ready", name)
 
 
 async def _in_the_way(loads: Loads, session: PaymentSession) -> Refusal | None:
     """Why the session's lines cannot be paid now: they are paid, or being paid, somewhere else."""
-    if session.order is None or session.status != "open":
+    if session.status != "open":
         return None
     try:
+        rules.require_shipping(session)
+        if session.order is None:
+            return None
         state = await load_order(loads, session.account_id, session.order, {item.line_id for item in session.items})
         rules.check_claim(state, session.items)
     except Refusal as refusal:

@@ -7,6 +7,7 @@ Source: checkout reference, sections 2 (rows 17 to 26), 6 and 11.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -16,6 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import BaseRoute, Route
 
 from kasse.domain.access import ACCOUNT_ID, Caller, RequestNote
+from kasse.domain.callbacks import with_parameters
 from kasse.domain.refusals import Refusal
 from kasse.gateways.port import CardDetails, CardRefused
 from kasse.gateways.sandbox import Sandbox
@@ -93,7 +95,17 @@ async def _show(house: House, request: Request, session_id: str) -> Response:
     seen = await see(house, _account(session_id), session_id)
     if all(event.name != "VISITED" for event in seen.session.events):
         await sessions.visited(house, _payer(request, session_id), session_id)
-    return _page(request, pay_view(house, seen, _language(request)), seen)
+    language = _language(request)
+    view = pay_view(house, seen, language)
+    if view.challenge_url:
+        view = replace(view, challenge_url=_in_language(house, view.challenge_url, language))
+    return _page(request, view, seen)
+
+
+def _in_language(house: House, url: str, language: str) -> str:
+    """Take the payer's language along, where the next page is ours; a bank's address stays as it is."""
+    own = url.startswith(f"{house.settings.base_url}/")
+    return with_parameters(url, [("language", language)]) if own else url
 
 
 async def _pay(house: House, request: Request) -> Response:
@@ -117,8 +129,8 @@ async def _pay(house: House, request: Request) -> Response:
         # The page itself says what stands in the way.
         return _to_view(request, session_id)
     if settled.call.state == "waiting_for_payer" and settled.call.action_url:
-        return RedirectResponse(settled.call.action_url, 303)
-    return await _go_on(house, request, session_id)
+        return RedirectResponse(_in_language(house, settled.call.action_url, _language(request)), 303)
+    return await _go_on(house, request, session_id, 303)
 
 
 async def _show_mistake(
@@ -148,11 +160,11 @@ async def _come_back(house: House, request: Request) -> Response:
     return await _go_on(house, request, session_id)
 
 
-async def _go_on(house: House, request: Request, session_id: str) -> Response:
+async def _go_on(house: House, request: Request, session_id: str, status: int = 302) -> Response:
     """To the merchant when it is over, else back to the page."""
     seen = await see(house, _account(session_id), session_id)
     if seen.state in ("paid", "cancelled") and seen.href:
-        return RedirectResponse(seen.href, 303)
+        return RedirectResponse(seen.href, status)
     return _to_view(request, session_id)
 
 
@@ -174,7 +186,7 @@ async def _challenge(house: House, request: Request) -> Response:
     if challenge is None or session is None:
         return _plain(request, "not_found", 404)
     if not challenge.open:
-        return RedirectResponse(_own_return(transaction.session_id, transaction_id), 303)
+        return RedirectResponse(_own_return(request, transaction.session_id, transaction_id), 303)
     language = _language(request)
     seen = await see(house, account_id, session.id)
     base = f"/sandbox/challenge/{quote(transaction_id)}"
@@ -199,7 +211,7 @@ async def _answer_challenge(house: House, request: Request) -> Response:
     transaction = await transactions.get(house, account_id, transaction_id)
     if await _sandbox(house).answer_challenge(account_id, transaction_id, answer == "approve") is None:
         return _plain(request, "not_found", 404)
-    return RedirectResponse(_own_return(transaction.session_id, transaction_id), 303)
+    return RedirectResponse(_own_return(request, transaction.session_id, transaction_id), 303)
 
 
 def _sandbox(house: House) -> Sandbox:
@@ -209,8 +221,8 @@ def _sandbox(house: House) -> Sandbox:
     return sandbox
 
 
-def _own_return(session_id: str, transaction_id: str) -> str:
-    return f"/v1/sessions/{quote(session_id)}/redirect/{quote(transaction_id)}"
+def _own_return(request: Request, session_id: str, transaction_id: str) -> str:
+    return f"/v1/sessions/{quote(session_id)}/redirect/{quote(transaction_id)}?language={_language(request)}"
 
 
 # -- the rest
