@@ -167,7 +167,7 @@ def _as_sent(url: str) -> str:
     login, at, place = parts.netloc.rpartition("@")
     host, colon, port = place.partition(":")
     parts = parts._replace(netloc=login + at + _ascii_host(host) + colon + port)
-    return quote(urlunsplit(parts), safe=_URL_CHARACTERS, errors="replace")
+    return quote(urlunsplit(parts), safe=_URL_CHARACTERS)
 
 
 def _ascii_host(host: str) -> str:

@@ -21,7 +21,6 @@ REASONS: dict[str, tuple[int, str]] = {
     "body_too_large": (413, "bad_request"),
     "method_not_allowed": (405, "bad_request"),
     "unknown_route": _MISSING,
-    "too_many_requests": (429, "too_many_requests"),
     "unavailable": (503, "server_error"),
     "server_error": (500, "server_error"),
     # who asks
@@ -70,7 +69,6 @@ REASONS: dict[str, tuple[int, str]] = {
     "ambiguous_authorization": _CONFLICT,
     "not_payable": _CONFLICT,
     "gateway_declined": _BAD,
-    "contended": (503, "server_error"),
 }
 
 

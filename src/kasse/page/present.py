@@ -22,6 +22,9 @@ from kasse.page.view import PageLine, PayView, State
 from kasse.store.port import Loads
 
 
+_STATES: dict[str, State] = {"line_being_paid": "locked_elsewhere", "nothing_left_to_pay": "paid_elsewhere"}
+
+
 @dataclass(frozen=True)
 class Seen:
     """What there is to show: a state, and where the payer's bank waits for him if it does."""
@@ -37,7 +40,7 @@ class Seen:
         session = self.session
         if self.state == "paid":
             return return_href(session.url.return_url, session.merchant_reference, session.transaction_id, None)
-        if self.state in ("cancelled", "expired", "locked_elsewhere"):
+        if self.state in ("cancelled", "expired", "locked_elsewhere", "paid_elsewhere"):
             return return_href(session.url.return_url, session.merchant_reference, None, "cancelled")
         return None
 
@@ -65,7 +68,7 @@ async def see(house: House, account_id: str, session_id: str) -> Seen:
     if status != "open":
         return Seen(session, status, name)
     if refusal is not None:
-        return Seen(session, "unavailable" if refusal.reason == "not_payable" else "locked_elsewhere", name)
+        return Seen(session, _STATES.get(refusal.reason, "unavailable"), name)
     return Seen(session, "declined" if session.last_error else "ready", name)
 
 
