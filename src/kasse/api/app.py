@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,20 +34,33 @@ _NOTED_BODY = 10_000
 _SECRET_IDS = re.compile(r"([PT]\d{8}\.\w{6})\w+")
 _log = structlog.get_logger()
 
+Endpoint = Callable[[Request], Awaitable[Response]]
+
 
 def build(house: House, routes: Iterable[Route], more: Iterable[BaseRoute] = ()) -> ASGIApp:
     """Put routes and pages together."""
+    by_path: dict[str, dict[str, Endpoint]] = {}
+    for route in routes:
+        by_path.setdefault(route.path, {})[route.method] = endpoint(house, route)
     app = Starlette(
-        routes=[
-            *(StarletteRoute(route.path, endpoint(house, route), methods=[route.method]) for route in routes),
-            *more,
-        ],
+        routes=[*(StarletteRoute(path, _by_method(found), methods=[*found]) for path, found in by_path.items()), *more],
         exception_handlers={HTTPException: _on_http_exception, Exception: _on_exception},  # type: ignore[dict-item]
     )
+    # An address with a slash too many is an unknown one, and answered as such.
+    app.router.redirect_slashes = False
     return RequestIds(app)
 
 
-def endpoint(house: House, route: Route) -> Callable[[Request], Awaitable[Response]]:
+def _by_method(found: dict[str, Endpoint]) -> Endpoint:
+    """All that one address can do, so that a wrong method is told every right one."""
+
+    async def handle(request: Request) -> Response:
+        return await found["GET" if request.method == "HEAD" else request.method](request)
+
+    return handle
+
+
+def endpoint(house: House, route: Route) -> Endpoint:
     async def handle(request: Request) -> Response:
         try:
             answer = await route.handler(await _call(house, route, request))
@@ -132,7 +145,7 @@ def _read_body(route: Route, raw_body: bytes) -> tuple[Any, Any]:
 
 def _on_http_exception(request: Request, error: HTTPException) -> Response:
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
+        allowed = ", ".join(_methods(request))
         refusal = Refusal(
             "method_not_allowed",
             f"expected {allowed} on {request.url.path}, got {request.method}",
@@ -143,6 +156,13 @@ def _on_http_exception(request: Request, error: HTTPException) -> Response:
     else:
         refusal = Refusal("bad_request", str(error.detail))
     return wire.error_response(refusal)
+
+
+def _methods(request: Request) -> list[str]:
+    """Every method that the address of a request knows."""
+    routes = [route for route in request.app.routes if isinstance(route, StarletteRoute)]
+    here = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in here for method in route.methods or ()})
 
 
 def _on_exception(request: Request, error: Exception) -> Response:

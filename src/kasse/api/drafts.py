@@ -20,12 +20,18 @@ routes = Routes("drafts")
 _BASE = "/v1/accounts/{aid}/shopping/draft_orders"
 
 
+# Neither "." nor "..", which clients take out of an address; "$" alone would let a newline follow.
+OrderId = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$(?!\n)", description="Your own id for the order.")
+]
+
+
 class DraftOrder(msgspec.Struct):
     """The order in the making. Its totals are worked out by the server."""
 
     currency: Currency
     items: list[Item] = []
-    order_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,40}$", description="Your own id.")] | None = None
+    order_id: OrderId | None = None
     merchant_reference: Reference | None = None
     customer: JsonObject | None = None
     shipping_address: fields.Address | None = None
@@ -71,7 +77,8 @@ async def create(call: Call) -> Any:
     for name in _UNSUPPORTED:
         if options.get(name):
             raise Refusal("wrong_value", f"the option {name} is not supported", path=f"/options/{name}")
-    order = {**call.raw["order"], "items": fields.items(call.raw["order"].get("items") or (), "/order/items")}
+    given = fields.given(call.raw["order"], *fields.ORDER_READ_ONLY)
+    order = {**given, "items": fields.items(given.get("items") or (), "/order/items")}
     draft = await drafts.create(call.house, call.caller, order, options)
     return draft_reply(call, draft)
 

@@ -117,6 +117,19 @@ def given(raw: Mapping[str, Any], *known: str) -> dict[str, Any]:
     return {name: value for name, value in raw.items() if name not in known}
 
 
+ORDER_READ_ONLY = (
+    *("id", "status", "payment_status", "gross_amount", "net_amount", "total_discount", "version", "_links"),
+    *("authorizations", "captures", "refunds", "cancellations", "sessions", "events", "comments"),
+    *("created_at", "created_by", "updated_at", "deleted_at", "deleted_by", "closed_at", "closed_by"),
+    *("cancelled_at", "cancelled_by", "cancelled_reason"),
+)
+SESSION_READ_ONLY = (
+    *("id", "session_id", "transaction_id", "events", "created_at", "created_by", "updated_at", "_links"),
+    *("cancelled_at", "cancelled_by", "customer_ip", "user_agent", "payment_operation"),
+    "initiating_system_request_headers",
+)
+
+
 def present(**values: Any) -> dict[str, Any]:
     """Those that have a value."""
     return {name: value for name, value in values.items() if value is not None}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -11,7 +10,7 @@ from msgspec import Meta
 from kasse.api import fields
 from kasse.api.fields import EntryItem, JsonObject, present
 from kasse.api.routes import READ_SHOPPING, WRITE_SHOPPING, Answer, Call, Routes
-from kasse.api.wire import Reference, Text
+from kasse.api.wire import Reference, Text, Time
 from kasse.domain.ledger import Entry, EntryKind
 from kasse.operations import ledger_entries
 from kasse.operations.ledger_entries import EntryRequest
@@ -37,7 +36,7 @@ class RecordEntry(msgspec.Struct):
     success: bool = True
     authorization_id: Annotated[str, Meta(max_length=40)] | None = None
     payment_details: PaymentDetails | None = None
-    processed_at: datetime | None = None
+    processed_at: Time | None = None
     processed_by: Text | None = None
     metadata: JsonObject | None = None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -11,7 +10,7 @@ from msgspec import Meta
 from kasse.api import fields
 from kasse.api.fields import JsonObject, Link, Urls, present
 from kasse.api.routes import READ_SHOPPING, WRITE_SHOPPING, Call, Routes
-from kasse.api.wire import Amount, LineId, Reference, Text, line_id
+from kasse.api.wire import Amount, LineId, Reference, Text, Time, http_url, line_id
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import ChosenItem, PaymentSession
 from kasse.operations import sessions
@@ -51,7 +50,7 @@ class CreateSession(msgspec.Struct):
     items: Annotated[list[SessionItem], Meta(min_length=1)]
     profile_id: Reference
     url: Urls
-    processed_at: datetime | None = None
+    processed_at: Time | None = None
     metadata: JsonObject | None = None
     express: Express | None = None
     merchant_reference: Reference | None = None
@@ -85,6 +84,8 @@ class SessionsReply(msgspec.Struct):
 @routes("POST", _BASE, "Open a payment session", scopes=WRITE_SHOPPING, body=CreateSession, reply=SessionReply)
 async def create(call: Call) -> Any:
     body: CreateSession = call.body
+    if body.express and body.express.shipping_address_callback_url is not None:
+        http_url(body.express.shipping_address_callback_url, "/express/shipping_address_callback_url")
     request = SessionRequest(
         items=tuple(
             ChosenItem(line_id(item.line_id, f"/items/{n}/line_id"), item.amount) for n, item in enumerate(body.items)
@@ -93,18 +94,31 @@ async def create(call: Call) -> Any:
         url=fields.session_url(body.url, all_required=not call.house.settings.relaxed_urls),
         merchant_reference=body.merchant_reference,
         shipping_option=_shipping_option(call, body),
-        given=fields.given(call.raw, "items", "profile_id", "url", "merchant_reference", "shipping_option"),
+        given=fields.given(
+            call.raw,
+            *("items", "profile_id", "url", "merchant_reference", "shipping_option", "amount", "currency"),
+            *("expires_at", *fields.SESSION_READ_ONLY),
+        ),
     )
     return session_reply(call, await sessions.open_for_order(call.house, call.caller, call.path("order_id"), request))
 
 
 def _shipping_option(call: Call, body: CreateSession) -> dict[str, Any] | None:
-    """The chosen option; it must be one of those offered, where both are given."""
+    """The chosen option, its ``line_id`` as text.
+
+    Raises ``Refusal``: wrong_value (not one of those offered, where both are given), duplicate_line.
+    """
     chosen = body.shipping_option
     if chosen is None:
         return None
+    if any(str(chosen.line_id) == str(item.line_id) for item in body.items):
+        raise Refusal(
+            "duplicate_line",
+            f"expected a line_id that none of the items has, got {chosen.line_id!r}",
+            path="/shipping_option/line_id",
+        )
     offered = body.express.shipping_options if body.express else []
-    if offered and all((chosen.id, chosen.line_id) != (each.id, each.line_id) for each in offered):
+    if offered and all((chosen.id, str(chosen.line_id)) != (each.id, str(each.line_id)) for each in offered):
         raise Refusal(
             "wrong_value",
             f"expected one of express.shipping_options, got {chosen.id!r} with line_id {chosen.line_id!r}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from itertools import count
 from typing import Annotated, Any
 
 import msgspec
@@ -11,7 +11,7 @@ from msgspec import Meta
 from kasse.api import fields
 from kasse.api.fields import Currency, JsonObject, Quantity, Urls, present
 from kasse.api.routes import READ_CHECKOUT, WRITE_CHECKOUT, Call, Routes
-from kasse.api.wire import Amount, LineId, Reference, Text
+from kasse.api.wire import Amount, LineId, Reference, Text, Time
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import PaymentSession
 from kasse.operations import hooks, payments, sessions
@@ -56,7 +56,7 @@ class CreateProfileSession(msgspec.Struct):
     url: Urls
     order: CheckoutOrder
     profile_id: Reference
-    expires_at: datetime | None = None
+    expires_at: Time | None = None
     metadata: dict[str, str | float | int] | None = None
 
 
@@ -92,34 +92,41 @@ async def create(call: Call) -> Any:
     fields.currency(body.order.currency, "/order/currency")
     toggles = call.request.headers.getlist("dintero-feature-toggles")
     strict = any(each.strip() == "strict-session-amounts" for toggle in toggles for each in toggle.split(","))
-    order = {**call.raw["order"], "items": _with_line_ids(call.raw["order"].get("items") or ())}
+    order = _with_line_ids(call.raw["order"])
     request = DirectRequest(
         order=order,
         profile_id=body.profile_id,
         url=fields.session_url(body.url, all_required=False),
         expires_at=body.expires_at,
         strict_amounts=strict,
-        given=fields.given(call.raw, "url", "order", "profile_id", "expires_at", "session_id"),
+        given=fields.given(call.raw, "url", "order", "profile_id", "expires_at", *fields.SESSION_READ_ONLY),
     )
     session = await sessions.open_direct(call.house, call.caller, request)
     reply = {"id": session.id, "url": call.link(f"/v1/view/{session.id}")}
     return {**reply, "session": session_reply(session)} if call.query("include_session") == "true" else reply
 
 
-def _with_line_ids(items: Any) -> list[JsonObject]:
-    """Every item with a ``line_id`` as text. Raises ``Refusal`` (duplicate_line)."""
-    found: list[JsonObject] = []
+def _with_line_ids(order: JsonObject) -> JsonObject:
+    """Every item and the shipping option with a ``line_id`` as text. Raises ``Refusal`` (duplicate_line)."""
+    items: list[JsonObject] = [dict(item) for item in order.get("items") or ()]
+    lines = [(item, f"/order/items/{n}") for n, item in enumerate(items)]
+    found = {**order, "items": items}
+    if order.get("shipping_option") is not None:
+        found["shipping_option"] = dict(order["shipping_option"])
+        lines.append((found["shipping_option"], "/order/shipping_option"))
     seen: set[str] = set()
-    for n, item in enumerate(items):
-        line_id = str(item["line_id"]) if item.get("line_id") is not None else f"line-{n + 1}"
-        if line_id in seen:
-            raise Refusal(
-                "duplicate_line",
-                f"expected each line_id once, got {line_id[:100]!r} again",
-                path=f"/order/items/{n}/line_id",
-            )
-        seen.add(line_id)
-        found.append({**item, "line_id": line_id})
+    for line, path in lines:
+        if line.get("line_id") is None:
+            continue
+        line["line_id"] = str(line["line_id"])
+        if line["line_id"] in seen:
+            message = f"expected each line_id once, got {line['line_id'][:100]!r} again"
+            raise Refusal("duplicate_line", message, path=f"{path}/line_id")
+        seen.add(line["line_id"])
+    free = (line_id for n in count(1) if (line_id := f"line-{n}") not in seen)
+    for item in items:
+        if item.get("line_id") is None:
+            item["line_id"] = next(free)
     return found
 
 

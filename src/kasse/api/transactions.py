@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from kasse.api import fields
 from kasse.api.fields import JsonObject, present
 from kasse.api.routes import READ_CHECKOUT, WRITE_CHECKOUT, Answer, Call, Routes
 from kasse.api.sessions import session_reply
-from kasse.api.wire import Amount, LineId, Text
+from kasse.api.wire import Amount, LineId, Text, pointer
 from kasse.domain.ledger import LineAmount
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import PaymentSession
@@ -33,7 +32,7 @@ class Capture(msgspec.Struct):
     amount: Amount
     capture_reference: Text | None = None
     items: list[OperationItem] | None = None
-    metadata: dict[str, Annotated[str, Meta(max_length=256)]] | None = None
+    metadata: dict[str, str] | None = None
 
 
 class Refund(msgspec.Struct):
@@ -41,7 +40,7 @@ class Refund(msgspec.Struct):
     refund_reference: Text | None = None
     reason: Text | None = None
     items: list[OperationItem] | None = None
-    metadata: dict[str, Annotated[str, Meta(max_length=256)]] | None = None
+    metadata: dict[str, str] | None = None
 
 
 class TransactionReply(msgspec.Struct):
@@ -135,14 +134,15 @@ def _order_lines(items: list[OperationItem] | None) -> tuple[LineAmount, ...]:
 
 
 def _metadata(metadata: dict[str, str] | None) -> dict[str, str] | None:
-    """Keys begin with ``ext_`` and have at most 128 characters (checkout reference, section 5, rule 10)."""
-    for key in metadata or ():
+    """Keys begin with ``ext_`` and have at most 128 characters, values at most 256 (checkout reference, section 5,
+    rule 10). Raises ``Refusal`` (wrong_value)."""
+    for key, value in (metadata or {}).items():
         if not key.startswith("ext_") or len(key) > 128:
-            raise Refusal(
-                "wrong_value",
-                f"expected metadata keys that start with ext_ and have at most 128 characters, got {key[:140]!r}",
-                path="/metadata",
-            )
+            expected = "metadata keys that start with ext_ and have at most 128 characters"
+            raise Refusal("wrong_value", f"expected {expected}, got {key[:140]!r}", path=pointer("/metadata", key))
+        if len(value) > 256:
+            expected = "metadata values of at most 256 characters"
+            raise Refusal("wrong_value", f"expected {expected}, got {len(value)}", path=pointer("/metadata", key))
     return metadata
 
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, inspect
 from starlette.responses import Response
 
 from kasse.domain.money import MAX_AMOUNT
@@ -25,6 +28,7 @@ Amount = Annotated[int, Meta(ge=-MAX_AMOUNT, le=MAX_AMOUNT, description="Minor u
 Text = Annotated[str, Meta(max_length=1000)]
 Reference = Annotated[str, Meta(min_length=1, max_length=255)]
 LineId = Annotated[int | str, Meta(description="An integer, or the same as a string.")]
+Time = Annotated[datetime, Meta(tz=True, description="RFC 3339, with Z or an offset.")]
 
 
 class ErrorItem(msgspec.Struct):
@@ -48,13 +52,16 @@ class ErrorBody(msgspec.Struct):
 
 
 def parse(raw: bytes) -> Any:
-    """Read JSON. Integral floats become integers.
+    """Read JSON in UTF-8. Integral floats become integers.
 
     Raises ``Refusal``: bad_json, duplicate_key, wrong_value (NUL, lone surrogates, integers beyond 64 bits).
     """
     try:
         value = json.loads(
-            raw, object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_integer_if_whole
+            raw.decode("utf-8-sig"),
+            object_pairs_hook=_unique_keys,
+            parse_constant=_no_constant,
+            parse_float=_integer_if_whole,
         )
     except RecursionError:
         raise _too_deep() from None
@@ -75,8 +82,7 @@ def _reason(error: ValueError) -> str:
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
         raise Refusal("duplicate_key", f"expected each key of an object once, got {twice[:100]!r} twice")
     return found
 
@@ -101,7 +107,7 @@ def _check(value: Any, path: str, depth: int) -> None:
     elif isinstance(value, dict):
         for key, each in value.items():
             _check_text(key, path)
-            _check(each, f"{path}/{key}", depth + 1)
+            _check(each, pointer(path, key), depth + 1)
     elif isinstance(value, list):
         for n, each in enumerate(value):
             _check(each, f"{path}/{n}", depth + 1)
@@ -123,20 +129,26 @@ def _too_deep() -> Refusal:
     return Refusal("bad_json", f"expected at most {MAX_DEPTH} levels of nesting, got more")
 
 
+def pointer(path: str, *steps: object) -> str:
+    """Go on from a JSON Pointer (RFC 6901)."""
+    return path + "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
+
+
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
 _AT = re.compile(r" - at `(?P<path>[^`]*)`$")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
+_TYPES = re.compile(r"`([^`]+)`")
 _WORDS = {
-    "`int`": "an integer",
-    "`str`": "a string",
-    "`bool`": "true or false",
-    "`float`": "a number",
-    "`object`": "an object",
-    "`array`": "an array",
-    "`null`": "null",
-    "`datetime`": "a time such as 2026-02-03T09:00:00Z",
-    "`int | str`": "an integer or a string",
+    "int": "an integer",
+    "str": "a string",
+    "bool": "true or false",
+    "float": "a number",
+    "object": "an object",
+    "array": "an array",
+    "null": "null",
+    "datetime": "a time such as 2026-02-03T09:00:00Z",
 }
+_KINDS = {bool: "bool", int: "int", float: "float", str: "str", list: "array", dict: "object", type(None): "null"}
 
 
 def typed(value: Any, type_: type[T]) -> T:
@@ -144,33 +156,70 @@ def typed(value: Any, type_: type[T]) -> T:
     try:
         return msgspec.convert(value, type_)
     except msgspec.ValidationError as error:
-        raise _refusal(str(error), value) from None
+        raise _refusal(str(error), value, type_) from None
 
 
-def _refusal(text: str, value: Any) -> Refusal:
+def _refusal(text: str, value: Any, type_: type) -> Refusal:
     at = _AT.search(text)
-    steps = [name or index for name, index in _STEP.findall(at.group("path"))] if at else []
-    message = _AT.sub("", text)
-    missing = _MISSING.match(message)
+    expected, _, got = _AT.sub("", text).partition(", got ")
+    steps = _steps(at.group("path") if at else "", value, got.strip("`"))
+    missing = _MISSING.match(expected)
     if missing:
-        path = "".join(f"/{step}" for step in (*steps, missing.group("field")))
+        path = pointer("", *steps, missing.group("field"))
         return Refusal("missing_field", f"expected {missing.group('field')} at {path}, got nothing", path=path)
-    path = "".join(f"/{step}" for step in steps)
-    expected, _, got = message.partition(", got ")
-    expected = expected.removeprefix("Expected ").replace("Invalid ", "a valid ")
-    for name, words in _WORDS.items():
-        expected = expected.replace(name, words)
+    path = pointer("", *steps)
+    choices = _choices(inspect.type_info(type_), steps)
+    if choices and not got:
+        expected = either(repr(choice) for choice in choices)
+    else:
+        expected = expected.removeprefix("Expected ").replace("Invalid ", "a valid ")
+        expected = _TYPES.sub(lambda types: either(_WORDS.get(name, name) for name in types[1].split(" | ")), expected)
     reason = "wrong_type" if got else "wrong_value"
     return Refusal(reason, f"expected {expected} at {path or 'the top'}, got {_shown(value, steps)}", path=path)
+
+
+def _steps(path: str, value: Any, got: str) -> list[str]:
+    """The way to what is wrong. Where msgspec names no key of a mapping, it is the first value of the wrong kind."""
+    steps: list[str] = []
+    for name, index in _STEP.findall(path):
+        step = name or index or next((key for key, each in value.items() if _KINDS[type(each)] == got), None)
+        if step is None:
+            break
+        steps.append(step)
+        value = _inside(value, step)
+    return steps
+
+
+def _inside(value: Any, step: str) -> Any:
+    return value[int(step)] if isinstance(value, list) else value[step]
+
+
+def _choices(info: inspect.Type, steps: list[str]) -> list[Any]:
+    """The values that the field at the end of ``steps`` may have, if they are a fixed set."""
+    if isinstance(info, inspect.Metadata):
+        return _choices(info.type, steps)
+    if isinstance(info, inspect.UnionType):
+        return [choice for each in info.types for choice in _choices(each, steps)]
+    if not steps:
+        return list(info.values) if isinstance(info, inspect.LiteralType) else []
+    if isinstance(info, inspect.ListType):
+        return _choices(info.item_type, steps[1:])
+    if isinstance(info, inspect.StructType):
+        found = (each.type for each in info.fields if each.encode_name == steps[0])
+        return [choice for type_ in found for choice in _choices(type_, steps[1:])]
+    return []
+
+
+def either(words: Iterable[str]) -> str:
+    """``a``, ``a or b``, ``a, b or c``."""
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _shown(value: Any, steps: list[str]) -> str:
     """The value at a path, short enough for a message."""
     for step in steps:
-        try:
-            value = value[int(step)] if isinstance(value, list) else value[step]
-        except (KeyError, IndexError, ValueError, TypeError):
-            break
+        value = _inside(value, step)
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
@@ -185,7 +234,8 @@ def line_id(value: int | str, path: str) -> int:
         return value
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value, re.ASCII):
         return int(value)
-    raise Refusal("wrong_type", f"expected an integer or the same as a string, got {value!r}", path=path)
+    shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
+    raise Refusal("wrong_type", f"expected an integer or the same as a string, got {shown}", path=path)
 
 
 def http_url(url: str, path: str) -> str:

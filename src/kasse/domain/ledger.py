@@ -140,15 +140,20 @@ class OrderSums(msgspec.Struct, frozen=True):
 
 
 def payment_status(net_amount: int, sums: OrderSums) -> PaymentStatus:
-    """Derive the payment status (orders reference, section 9; an authorized order stays pending, O-10)."""
+    """Derive the payment status (orders reference, section 9; an authorized order stays pending, O-10).
+
+    What was cancelled needs no capture, unless it has been authorized anew.
+    """
     captured, refunded = sums.captured, sums.refunded
+    uncovered = net_amount - (sums.authorized - sums.cancelled)
+    _, given_up, _ = sorted((0, sums.cancelled, uncovered))  # the one nearer to nothing; sums are signed
     if captured > 0 and refunded >= captured:
         return "refunded"
     if captured > 0 and refunded > 0:
         return "partially_refunded"
     if captured <= 0:
         return "pending"
-    return "paid" if captured >= net_amount - sums.cancelled else "partially_paid"
+    return "paid" if captured >= net_amount - given_up else "partially_paid"
 
 
 _LEFT = {"capture": "left_to_capture", "cancellation": "left_to_capture", "refund": "left_to_refund"}

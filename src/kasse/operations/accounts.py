@@ -256,7 +256,7 @@ async def grant_token(
     if basic is None:
         raise _bad_credentials()
     client_id, secret = basic
-    client, grants = await house.store.read(lambda loads: _client_and_grants(loads, account_id, client_id))
+    client, grants = await house.store.glance(lambda loads: _client_and_grants(loads, account_id, client_id))
     secret_hash = _NOBODYS_HASH if client is None else client.secret_hash
     if not access.secret_matches(secret, secret_hash, house.pepper) or client is None:
         raise _bad_credentials()

@@ -60,7 +60,7 @@ async def create(house: House, caller: Caller, order: Mapping[str, Any], options
 
 async def get(house: House, account_id: str, draft_id: str) -> Draft:
     """Raises ``Refusal`` (draft_not_found)."""
-    return await house.store.read(lambda loads: load(loads, account_id, draft_id))
+    return await house.store.glance(lambda loads: load(loads, account_id, draft_id))
 
 
 async def load(loads: Loads, account_id: str, draft_id: str) -> Draft:

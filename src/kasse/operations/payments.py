@@ -140,7 +140,7 @@ async def look_at_payment(house: House, session: PaymentSession) -> GatewayCall 
     transaction_id = session.transaction_id
     if session.status != "paying" or transaction_id is None:
         return None
-    return await house.store.read(lambda loads: loads.gateway_call(session.account_id, transaction_id))
+    return await house.store.glance(lambda loads: loads.gateway_call(session.account_id, transaction_id))
 
 
 async def come_back(house: House, account_id: str, session_id: str, transaction_id: str) -> PaymentSession:
@@ -189,7 +189,7 @@ async def _load_payment(
             return None
         return call, transaction, session
 
-    return await house.store.read(query)
+    return await house.store.glance(query)
 
 
 async def cancel(house: House, caller: Caller, session_id: str) -> PaymentSession:

@@ -186,7 +186,7 @@ async def _require_profile(loads: Loads, account_id: str, profile_id: str) -> No
 
 async def get(house: House, account_id: str, session_id: str) -> PaymentSession:
     """Raises ``Refusal`` (session_not_found)."""
-    return await house.store.read(lambda loads: load(loads, account_id, session_id))
+    return await house.store.glance(lambda loads: load(loads, account_id, session_id))
 
 
 async def load(loads: Loads, account_id: str, session_id: str) -> PaymentSession:

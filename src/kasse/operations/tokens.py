@@ -6,7 +6,7 @@ Source: auth reference, sections 2 to 4 and decisions A-1 to A-5.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -70,21 +70,21 @@ class Tokens:
             "scope": " ".join(scopes),
             "epoch": client.epoch,
         }
-        return jwt.encode(claims, key.private, algorithm=ALGORITHM, headers={"kid": key.kid}), lifetime
+        token = jwt.encode(claims, key.private, algorithm=ALGORITHM, headers={"kid": key.kid})
+        self._remember(token, _rights(claims))
+        return token, lifetime
 
     async def check(self, token: str) -> Rights:
         """Raises ``Refusal`` (unauthorized) unless the token is ours, in time, and its client still there."""
         rights = self._remembered.get(token)
         if rights is None:
             rights = await self._read(token)
-            self._remembered[token] = rights
-            if len(self._remembered) > _REMEMBERED:
-                self._remembered.popitem(last=False)
+            self._remember(token, rights)
         if rights.expires_at <= self._clock.now().timestamp():
             self._remembered.pop(token, None)
             raise _unauthorized("the token has expired")
-        client = await self._store.live_client(rights.account_id, rights.client)
-        if client is None or client.epoch != rights.epoch:
+        client = await self._store.glance(lambda loads: loads.client(rights.account_id, rights.client))
+        if client is None or client.deleted_at is not None or client.epoch != rights.epoch:
             self._remembered.pop(token, None)
             raise _unauthorized("the token was revoked")
         return rights
@@ -98,15 +98,15 @@ class Tokens:
             # Time is checked against our own clock, not the machine's, and the audience by its account.
             options: Any = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False}
             claims = jwt.decode(token, key.private.public_key(), algorithms=[ALGORITHM], options=options)
-            return Rights(
-                account_id=str(claims["aid"]),
-                client=str(claims["sub"]),
-                scopes=frozenset(str(claims["scope"]).split()),
-                expires_at=float(claims["exp"]),
-                epoch=int(claims["epoch"]),
-            )
+            return _rights(claims)
         except (jwt.InvalidTokenError, KeyError, ValueError, TypeError):
             raise _unauthorized("the token is not valid") from None
+
+    def _remember(self, token: str, rights: Rights) -> None:
+        """Checking a signature takes longer than everything else about a token, so it is done once."""
+        self._remembered[token] = rights
+        if len(self._remembered) > _REMEMBERED:
+            self._remembered.popitem(last=False)
 
     async def public_keys(self) -> list[dict[str, Any]]:
         """The key set to publish, as JWKs: every key whose tokens may still be alive."""
@@ -155,6 +155,16 @@ class Tokens:
             return None, () if fresh else (key,)
 
         await self._store.change(decide)
+
+
+def _rights(claims: Mapping[str, Any]) -> Rights:
+    return Rights(
+        account_id=str(claims["aid"]),
+        client=str(claims["sub"]),
+        scopes=frozenset(str(claims["scope"]).split()),
+        expires_at=float(claims["exp"]),
+        epoch=int(claims["epoch"]),
+    )
 
 
 def _private(pem: str) -> Ed25519PrivateKey:

@@ -41,7 +41,7 @@ class OperationRequest(msgspec.Struct, frozen=True):
 
 async def get(house: House, account_id: str, transaction_id: str) -> Transaction:
     """Raises ``Refusal`` (transaction_not_found)."""
-    return await house.store.read(lambda loads: load(loads, account_id, transaction_id))
+    return await house.store.glance(lambda loads: load(loads, account_id, transaction_id))
 
 
 async def get_with_session(
@@ -53,7 +53,7 @@ async def get_with_session(
         transaction = await load(loads, account_id, transaction_id)
         return transaction, await loads.session(account_id, transaction.session_id)
 
-    return await house.store.read(query)
+    return await house.store.glance(query)
 
 
 async def load(loads: Loads, account_id: str, transaction_id: str) -> Transaction:

@@ -21,7 +21,6 @@ from kasse.page.languages import direction, money_text, quantity_text, texts
 from kasse.page.view import PageLine, PayView, State
 from kasse.store.port import Loads
 
-
 _STATES: dict[str, State] = {"line_being_paid": "locked_elsewhere", "nothing_left_to_pay": "paid_elsewhere"}
 
 
@@ -55,7 +54,7 @@ async def see(house: House, account_id: str, session_id: str) -> Seen:
             raise Refusal("session_not_found", "there is no such session")
         return session, account.name, await _in_the_way(loads, session)
 
-    session, name, refusal = await house.store.read(query)
+    session, name, refusal = await house.store.glance(query)
     merchant = session.given.get("merchant")
     if isinstance(merchant, dict) and isinstance(merchant.get("name"), str):
         name = merchant["name"]

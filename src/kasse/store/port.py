@@ -157,8 +157,12 @@ class Store(Protocol):
     async def read(self, query: Query[T]) -> T:
         """Read as of one moment."""
 
-    async def live_client(self, account_id: str, id: str) -> Client | None:
-        """The client unless it is deleted: asked on every request, so as cheap as the engine can."""
+    async def glance(self, query: Query[T]) -> T:
+        """Read a few rows by their keys, as of one moment: for what is on the way of every request.
+
+        An engine may do it on the spot, so it is not for lists or anything that grows.
+        """
+        ...
 
     async def book_put(self, account_id: str, key: str, entry: dict[str, Any]) -> dict[str, Any]:
         """The sandbox gateway's own book, apart from everything else: store ``entry`` unless ``key`` is there;

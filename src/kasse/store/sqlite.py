@@ -22,7 +22,6 @@ import apsw
 import msgspec
 import structlog
 
-from kasse.domain.access import Client
 from kasse.store.port import Contradiction, Decide, Loads, Query, Record, StoreUnavailable
 from kasse.store.sqlite_reads import SqliteLoads
 from kasse.store.sqlite_writes import write
@@ -142,21 +141,11 @@ class SqliteStore:
         if loads is None:
             self._local.connection = self._connect()
             loads = self._local.loads = SqliteLoads(self._local.connection)
-        connection: apsw.Connection = self._local.connection
-        try:
-            connection.execute("BEGIN")
-            try:
-                result: T = _finish(query(loads))
-                return result
-            finally:
-                connection.execute("COMMIT")
-        except apsw.Error as error:
-            raise StoreUnavailable(f"the database cannot be read: {error}") from error
+        return _read(self._local.connection, loads, query)
 
-    async def live_client(self, account_id: str, id: str) -> Client | None:
+    async def glance(self, query: Query[T]) -> T:
         # On the event loop itself: a look-up by primary key takes less time than a change of threads.
-        client = await self._front_loads.client(account_id, id)
-        return None if client is None or client.deleted_at is not None else client
+        return _read(self._front, self._front_loads, query)
 
     # -- the sandbox gateway's book
 
@@ -197,6 +186,19 @@ class SqliteStore:
         self._readers.shutdown()
         for connection in self._open_connections:
             connection.close()
+
+
+def _read(connection: apsw.Connection, loads: Loads, query: Query[T]) -> T:
+    """Run a query in a transaction of its own, so that all of it is as of one moment."""
+    try:
+        connection.execute("BEGIN")
+        try:
+            result: T = _finish(query(loads))
+            return result
+        finally:
+            connection.execute("COMMIT")
+    except apsw.Error as error:
+        raise StoreUnavailable(f"the database cannot be read: {error}") from error
 
 
 def _run_job(connection: apsw.Connection, loads: Loads, job: _Job) -> None:
