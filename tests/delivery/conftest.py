@@ -5,15 +5,23 @@ import ipaddress
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from structlog.testing import LogCapture
 
+from kasse.delivery import worker as worker_module
 from kasse.delivery.outgoing import Outgoing
+from kasse.delivery.worker import DeliveryWorker
+from kasse.domain.callbacks import Delivery
 from kasse.store.sqlite import SqliteStore
+from tests.delivery.outbox import LIMIT_S, HandClock, MakeWorker
 
 
 @pytest.fixture
@@ -60,3 +68,43 @@ def server_tls(certificate: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     return context
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+def make_worker(store: SqliteStore, clock: HandClock) -> MakeWorker:
+    def make(**parts: Any) -> DeliveryWorker:
+        given = {
+            "store": store,
+            "outgoing": Outgoing(),
+            "clock": clock,
+            "describe": body_of,
+            "allow_private": lambda account_id: True,
+            "poll_s": 0.02,
+            "timeout_s": LIMIT_S,
+        }
+        return DeliveryWorker(**{**given, **parts})
+
+    return make
+
+
+@pytest.fixture
+def logs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the worker logs, at every level, however the rest of the process is set up."""
+    capture = LogCapture()
+    log = structlog.wrap_logger(None, processors=[capture], wrapper_class=structlog.stdlib.BoundLogger)
+    monkeypatch.setattr(worker_module, "_log", log)
+    return capture.entries
+
+
+@pytest.fixture
+def worker(make_worker: MakeWorker) -> DeliveryWorker:
+    return make_worker()
+
+
+async def body_of(delivery: Delivery) -> bytes | None:
+    return msgspec.json.encode({"id": delivery.transaction_id, "merchant_reference": "æ"})

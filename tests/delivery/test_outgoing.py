@@ -8,14 +8,15 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kasse.delivery import outgoing as outgoing_module
 from kasse.delivery.outgoing import LARGEST_ANSWER, CallFailed, Outgoing, Reply
 from tests.delivery import receivers
+from tests.delivery.outbox import eventually
 from tests.delivery.receivers import Answer, receiver, says
 
 LIMIT_S = 0.3
@@ -29,12 +30,6 @@ async def reason(outgoing: Outgoing, url: str, allow_private: bool = True, timeo
     with pytest.raises(CallFailed) as failure:
         await get(outgoing, url, allow_private, timeout_s)
     return failure.value.reason
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 # -- what is sent
@@ -155,6 +150,8 @@ async def test_a_switch_of_protocols_is_only_a_status(outgoing: Outgoing) -> Non
 
 
 async def test_a_receiver_that_never_reads_does_not_keep_our_socket(outgoing: Outgoing) -> None:
+    async with receiver(says(200)) as shop:
+        await get(outgoing, shop.base)
     before = len(os.listdir("/proc/self/fd"))
     async with receiver(receivers.never_reads) as shop:
         call = outgoing.call("POST", shop.base, {}, b"x" * 30_000_000, allow_private=True, timeout_s=LIMIT_S)
@@ -289,6 +286,22 @@ async def test_what_was_looked_up_once_is_what_is_called(outgoing: Outgoing, mon
     assert shop.most == 0
 
 
+async def test_of_several_addresses_only_public_ones_are_called(
+    outgoing: Outgoing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_up(host: str, port: int, *rest: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{last}", port)) for last in (1, 2)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(outgoing_module, "is_public", lambda address: address == "127.0.0.2")
+    async with receiver(says(200), host="127.0.0.2") as shop:
+        reply = await get(outgoing, f"http://two.example:{shop.port}/", allow_private=False)
+        assert reply.status_code == 200
+    async with receiver(receivers.closes_after_request, host="127.0.0.2") as shop:
+        said = await reason(outgoing, f"http://two.example:{shop.port}/", allow_private=False)
+        assert said == "the connection was closed before an answer came"
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -306,6 +319,7 @@ async def test_what_was_looked_up_once_is_what_is_called(outgoing: Outgoing, mon
         "http://127.0.0.1/\tx",
         "http://blåbær.no/",
         "http://[::1/",
+        "http://x]@/",
         "http://a\\@127.0.0.1/",
     ],
 )

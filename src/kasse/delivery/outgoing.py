@@ -76,7 +76,7 @@ class Outgoing:
         except TimeoutError:
             reason = f"no answer within {timeout_s:g} seconds"
         except (aiohttp.ClientError, OSError) as error:
-            reason = sockets.refusal or _reason(error)
+            reason = sockets.refusal if sockets.refusal and not sockets.opened else _reason(error)
         else:
             return Reply(status_code, round((clock() - started) * 1000))
         raise CallFailed(reason, round((clock() - started) * 1000))
@@ -124,22 +124,22 @@ class _Sockets:
 
     allow_private: bool
     refusal: str | None = None
-    _opened: list[socket.socket] = field(default_factory=list)
+    opened: list[socket.socket] = field(default_factory=list)
 
     def open(self, info: AddrInfoType) -> socket.socket:
         family, kind, protocol, _, address = info
         if not self.allow_private and not is_public(str(address[0])):
             self.refusal = f"calls to {address[0]} are not allowed: it is not a public address"
             raise OSError(self.refusal)
-        opened = socket.socket(family, kind, protocol)
-        self._opened.append(opened)
-        return opened
+        made = socket.socket(family, kind, protocol)
+        self.opened.append(made)
+        return made
 
     def cut(self) -> None:
         """End the connections at once. A polite close would wait until the receiver has read our body."""
-        for opened in self._opened:
+        for made in self.opened:
             with suppress(OSError):
-                opened.shutdown(socket.SHUT_RDWR)
+                made.shutdown(socket.SHUT_RDWR)
 
 
 def _target(url: str) -> URL:
