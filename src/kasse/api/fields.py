@@ -19,7 +19,7 @@ from kasse.domain.refusals import Refusal
 from kasse.domain.session import SessionUrl
 
 Currency = Annotated[str, Meta(description="ISO 4217 code.", examples=["NOK"])]
-Quantity = Annotated[float, Meta(gt=0)]
+Quantity = Annotated[float, Meta(gt=0, le=1_000_000_000)]
 JsonObject = dict[str, Any]
 
 
@@ -99,6 +99,28 @@ def session_url(urls: Urls, *, all_required: bool) -> SessionUrl:
         elif all_required:
             raise Refusal("missing_field", f"expected {name} at /url/{name}, got nothing", path=f"/url/{name}")
     return SessionUrl(**{name: http_url(value, f"/url/{name}") for name, value in found.items()})
+
+
+class ShippingOption(msgspec.Struct):
+    id: Reference
+    line_id: LineId
+    amount: Annotated[int, Meta(ge=0, le=2**53, description="Minor units, tax included; 0 is free.")]
+    title: Text
+    operator: Text = ""
+
+
+class Express(msgspec.Struct):
+    """Express checkout: the payer gives his address and chooses one of these options."""
+
+    shipping_options: list[ShippingOption] = []
+    shipping_mode: Literal["shipping_required", "shipping_not_required"] | None = None
+    shipping_address_callback_url: str | None = None
+
+
+def check_express(express: Express | None) -> None:
+    """Raises ``Refusal`` (bad_url)."""
+    if express is not None and express.shipping_address_callback_url is not None:
+        http_url(express.shipping_address_callback_url, "/express/shipping_address_callback_url")
 
 
 class EntryItem(msgspec.Struct):

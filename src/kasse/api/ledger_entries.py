@@ -64,7 +64,7 @@ def _declare(kind: EntryKind) -> None:
             success=body.success,
             authorization_id=body.authorization_id,
             payment_id=body.payment_details.payment_id if body.payment_details else None,
-            given=fields.given(call.raw, "items", "success", "authorization_id"),
+            given=_given(call.raw),
         )
         entry = await ledger_entries.record(call.house, call.caller, call.path("order_id"), kind, request)
         return entry_reply(call, call.path("order_id"), entry)
@@ -89,13 +89,22 @@ for _kind in PLURALS:
     _declare(_kind)
 
 
+def _given(raw: JsonObject) -> JsonObject:
+    """What was sent besides; ``items`` only where they say more than the house keeps, such as exchange rates."""
+    plain = all(item.keys() <= {"line_id", "amount"} for item in raw["items"])
+    return fields.given(raw, "success", "authorization_id", *(["items"] if plain else []))
+
+
 def entry_reply(call: Call, order_id: str, entry: Entry) -> dict[str, Any]:
     base = f"/v1/accounts/{call.account_id}/shopping/orders/{order_id}"
+    sent = {int(item["line_id"]): item for item in entry.given.get("items", ())}
     return {
         **entry.given,
         "id": entry.id,
         "amount": entry.amount,
-        "items": [{"line_id": item.line_id, "amount": item.amount} for item in entry.items],
+        "items": [
+            {**sent.get(item.line_id, {}), "line_id": item.line_id, "amount": item.amount} for item in entry.items
+        ],
         "success": entry.success,
         **present(authorization_id=entry.authorization_id),
         "created_at": fields.rfc3339(entry.created_at),

@@ -58,9 +58,13 @@ def _operation(route: Route, schemas: dict[int, Any]) -> dict[str, Any]:
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": _parameter(name)}
             for name in re.findall(r"{(\w+)}", route.path)
-        ],
+        ]
+        + [{"name": name, "in": "query", "schema": schema} for name, schema in route.query.items()],
         "responses": {"200": _response("Done", schemas[id(route.reply)] if route.reply else {})},
     }
+    if route.may_wait:
+        waiting = "The gateway has not answered yet; an event to come has this answer's event-request-id"
+        operation["responses"]["202"] = _response(waiting, schemas[id(route.reply)])
     for status, words in _ERRORS.items():
         operation["responses"][str(status)] = _response(words, schemas[id(ErrorBody)])
     if route.scopes is not None:

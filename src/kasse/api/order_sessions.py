@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from kasse.api import fields
 from kasse.api.fields import JsonObject, Link, Urls, present
-from kasse.api.routes import READ_SHOPPING, WRITE_SHOPPING, Call, Routes
-from kasse.api.wire import Amount, LineId, Reference, Text, Time, http_url, line_id
+from kasse.api.routes import PAGING, READ_SHOPPING, WRITE_SHOPPING, Call, Routes
+from kasse.api.wire import Amount, LineId, Reference, Time, line_id
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import ChosenItem, PaymentSession
 from kasse.operations import sessions
@@ -28,22 +28,6 @@ class SessionItem(msgspec.Struct):
     amount: Amount | None = None
 
 
-class ShippingOption(msgspec.Struct):
-    id: Reference
-    line_id: LineId
-    amount: Annotated[int, Meta(ge=0, le=2**53, description="Minor units, tax included; 0 is free.")]
-    title: Text
-    operator: Text = ""
-
-
-class Express(msgspec.Struct):
-    """Express checkout: the payer gives his address and chooses one of these options."""
-
-    shipping_options: list[ShippingOption] = []
-    shipping_mode: Literal["shipping_required", "shipping_not_required"] | None = None
-    shipping_address_callback_url: str | None = None
-
-
 class CreateSession(msgspec.Struct):
     """Chosen lines of an order, to be paid through a link."""
 
@@ -52,9 +36,9 @@ class CreateSession(msgspec.Struct):
     url: Urls
     processed_at: Time | None = None
     metadata: JsonObject | None = None
-    express: Express | None = None
+    express: fields.Express | None = None
     merchant_reference: Reference | None = None
-    shipping_option: ShippingOption | None = None
+    shipping_option: fields.ShippingOption | None = None
 
 
 class ItemReply(msgspec.Struct):
@@ -84,8 +68,7 @@ class SessionsReply(msgspec.Struct):
 @routes("POST", _BASE, "Open a payment session", scopes=WRITE_SHOPPING, body=CreateSession, reply=SessionReply)
 async def create(call: Call) -> Any:
     body: CreateSession = call.body
-    if body.express and body.express.shipping_address_callback_url is not None:
-        http_url(body.express.shipping_address_callback_url, "/express/shipping_address_callback_url")
+    fields.check_express(body.express)
     request = SessionRequest(
         items=tuple(
             ChosenItem(line_id(item.line_id, f"/items/{n}/line_id"), item.amount) for n, item in enumerate(body.items)
@@ -128,7 +111,14 @@ def _shipping_option(call: Call, body: CreateSession) -> dict[str, Any] | None:
     return {**option, "line_id": str(option["line_id"])}
 
 
-@routes("GET", _BASE, "List an order's sessions, newest first", scopes=READ_SHOPPING, reply=SessionsReply)
+@routes(
+    "GET",
+    _BASE,
+    "List an order's sessions, newest first",
+    scopes=READ_SHOPPING,
+    query=PAGING,
+    reply=SessionsReply,
+)
 async def list_sessions(call: Call) -> Any:
     page = Page(call.number("limit", 10, 1, 100), call.query("starting_after"))
     found = await sessions.list_of_order(call.house, call.account_id, call.path("order_id"), page)

@@ -10,7 +10,7 @@ import msgspec
 from kasse.api import fields
 from kasse.api.fields import JsonObject, present
 from kasse.api.ledger_entries import EntryReply, entry_reply
-from kasse.api.routes import READ_SHOPPING, Call, Routes
+from kasse.api.routes import INCLUDE_EVENTS, PAGING, READ_SHOPPING, Call, Routes
 from kasse.domain.access import RequestNote
 from kasse.domain.history import EntryAdded, Event, OrderCreated, SessionOpened
 from kasse.domain.order import Line, payable
@@ -70,13 +70,20 @@ class EventsReply(msgspec.Struct):
     state: str
 
 
-@routes("GET", _BASE + "/{order_id}", "Get an order", scopes=READ_SHOPPING, reply=OrderReply)
+@routes("GET", _BASE + "/{order_id}", "Get an order", scopes=READ_SHOPPING, query=INCLUDE_EVENTS, reply=OrderReply)
 async def get(call: Call) -> Any:
     with_events = call.query("include_events") == "true"
     return order_reply(call, await orders.get(call.house, call.account_id, call.path("order_id"), with_events))
 
 
-@routes("GET", _BASE, "List orders, newest first", scopes=READ_SHOPPING, reply=OrdersReply)
+@routes(
+    "GET",
+    _BASE,
+    "List orders, newest first",
+    scopes=READ_SHOPPING,
+    query={**PAGING, **INCLUDE_EVENTS},
+    reply=OrdersReply,
+)
 async def list_orders(call: Call) -> Any:
     page = Page(call.number("limit", 10, 1, 100), call.query("starting_after"))
     found = await orders.list_page(call.house, call.account_id, page, call.query("include_events") == "true")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -18,6 +18,12 @@ READ_CHECKOUT = ("admin:checkout", "read:checkout")
 WRITE_CHECKOUT = ("admin:checkout", "write:checkout")
 READ_ACCOUNTS = ("admin:accounts", "read:accounts")
 WRITE_ACCOUNTS = ("admin:accounts", "write:accounts")
+
+PAGING: Mapping[str, Any] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 10},
+    "starting_after": {"type": "string", "description": "The id of the last one of the page before."},
+}
+INCLUDE_EVENTS: Mapping[str, Any] = {"include_events": {"type": "boolean", "default": False}}
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,9 @@ H = TypeVar("H", bound=Handler)
 class Route:
     """One operation of the API.
 
-    ``scopes`` is None where no token is asked for. ``secret_body`` keeps the body out of the order's history.
+    ``scopes`` is None where no token is asked for. ``query`` holds the schemas of its query parameters.
+    ``may_wait`` where a 202 says that the outcome is not known yet. ``secret_body`` keeps the body out of the order's
+    history.
     """
 
     method: str
@@ -82,6 +90,8 @@ class Route:
     body: type | None = None
     reply: Any = None
     tag: str = ""
+    query: Mapping[str, Any] = field(default_factory=dict)
+    may_wait: bool = False
     refusals: tuple[str, ...] = ()
     secret_body: bool = False
     body_required: bool = True

@@ -48,6 +48,8 @@ class CheckoutOrder(msgspec.Struct):
     shipping_option: Shipping | None = None
     shipping_address: fields.Address | None = None
     billing_address: fields.Address | None = None
+    store: JsonObject | None = None
+    event_reference: Text | None = None
 
 
 class CreateProfileSession(msgspec.Struct):
@@ -58,6 +60,10 @@ class CreateProfileSession(msgspec.Struct):
     profile_id: Reference
     expires_at: Time | None = None
     metadata: dict[str, str | float | int] | None = None
+    express: fields.Express | None = None
+    configuration: JsonObject | None = None
+    customer: JsonObject | None = None
+    merchant: JsonObject | None = None
 
 
 class CreatedReply(msgspec.Struct):
@@ -84,12 +90,14 @@ class CheckoutSession(msgspec.Struct):
     "/v1/sessions-profile",
     "Create a session from a profile",
     scopes=WRITE_CHECKOUT,
+    query={"include_session": {"type": "boolean", "default": False}},
     body=CreateProfileSession,
     reply=CreatedReply,
 )
 async def create(call: Call) -> Any:
     body: CreateProfileSession = call.body
     fields.currency(body.order.currency, "/order/currency")
+    fields.check_express(body.express)
     toggles = call.request.headers.getlist("dintero-feature-toggles")
     strict = any(each.strip() == "strict-session-amounts" for toggle in toggles for each in toggle.split(","))
     order = _with_line_ids(call.raw["order"])

@@ -60,7 +60,14 @@ class TransactionReply(msgspec.Struct):
     card: JsonObject | None = None
 
 
-@routes("GET", "/v1/transactions/{transaction_id}", "Get a transaction", scopes=READ_CHECKOUT, reply=TransactionReply)
+@routes(
+    "GET",
+    "/v1/transactions/{transaction_id}",
+    "Get a transaction",
+    scopes=READ_CHECKOUT,
+    query={"includes": {"type": "array", "items": {"type": "string"}}},
+    reply=TransactionReply,
+)
 async def get(call: Call) -> Any:
     found = await transactions.get_with_session(call.house, call.account_id, call.path("transaction_id"))
     included = {each for value in call.request.query_params.getlist("includes") for each in value.split(",")}
@@ -75,6 +82,7 @@ async def get(call: Call) -> Any:
     scopes=WRITE_CHECKOUT,
     body=Capture,
     reply=TransactionReply,
+    may_wait=True,
 )
 async def capture(call: Call) -> Any:
     body: Capture = call.body
@@ -88,6 +96,7 @@ async def capture(call: Call) -> Any:
     scopes=WRITE_CHECKOUT,
     body=Refund,
     reply=TransactionReply,
+    may_wait=True,
 )
 async def refund(call: Call) -> Any:
     body: Refund = call.body
@@ -100,6 +109,7 @@ async def refund(call: Call) -> Any:
     "Release what is not captured",
     scopes=WRITE_CHECKOUT,
     reply=TransactionReply,
+    may_wait=True,
 )
 async def void(call: Call) -> Any:
     return await _operate(call, "void", None, None, None)

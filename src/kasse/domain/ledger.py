@@ -146,7 +146,7 @@ def payment_status(net_amount: int, sums: OrderSums) -> PaymentStatus:
     """
     captured, refunded = sums.captured, sums.refunded
     uncovered = net_amount - (sums.authorized - sums.cancelled)
-    _, given_up, _ = sorted((0, sums.cancelled, uncovered))  # the one nearer to nothing; sums are signed
+    _, given_up, _ = sorted((0, sums.cancelled, uncovered))  # as much of it as nothing covers now
     if captured > 0 and refunded >= captured:
         return "refunded"
     if captured > 0 and refunded > 0:

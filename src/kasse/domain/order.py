@@ -14,6 +14,7 @@ import msgspec
 
 from kasse.domain.access import RequestNote
 from kasse.domain.ledger import OrderSums, PaymentStatus
+from kasse.domain.money import MAX_AMOUNT
 from kasse.domain.refusals import Refusal
 
 OrderStatus = Literal["open", "closed", "cancelled"]
@@ -132,6 +133,13 @@ def check_unique(lines: Sequence[Line], path: str) -> None:
         seen[line.line_id] = n
 
 
+def check_total(lines: Iterable[Line], path: str) -> None:
+    """Raises ``Refusal`` (wrong_value) for more money than clients can tell apart, whatever lines are paid together."""
+    size = sum(max(abs(line.gross_amount), abs(payable(line))) for line in lines)
+    if size > MAX_AMOUNT:
+        raise Refusal("wrong_value", f"expected items of at most {MAX_AMOUNT} in all, got {size}", path=path)
+
+
 def totals(lines: Iterable[Line]) -> tuple[int, int]:
     """Gross and net of all lines: before and after discounts, tax included."""
     lines = tuple(lines)
@@ -144,7 +152,7 @@ def require_open(draft: Draft) -> None:
 
 
 def with_line(draft: Draft, line: Line) -> Draft:
-    """Add a line. Raises ``Refusal``: draft_not_open, duplicate_line."""
+    """Add a line. Raises ``Refusal``: draft_not_open, duplicate_line, wrong_value (too much in all)."""
     require_open(draft)
     if any(line.line_id == each.line_id for each in draft.lines):
         raise Refusal(
@@ -152,6 +160,7 @@ def with_line(draft: Draft, line: Line) -> Draft:
             f"expected a line_id that the draft does not have, got {line.line_id}",
             path="/line_id",
         )
+    check_total((*draft.lines, line), "/gross_amount")
     return msgspec.structs.replace(draft, lines=(*draft.lines, line))
 
 
@@ -160,6 +169,7 @@ def with_changed_line(draft: Draft, line: Line) -> Draft:
     require_open(draft)
     require_line(draft, line.line_id)
     lines = tuple(line if each.line_id == line.line_id else each for each in draft.lines)
+    check_total(lines, "/gross_amount")
     return msgspec.structs.replace(draft, lines=lines)
 
 
@@ -176,10 +186,15 @@ def require_line(draft: Draft, line_id: int) -> None:
 
 
 def order_from_draft(draft: Draft, id: str, order_id: str, by: str, now: datetime) -> tuple[Order, tuple[Line, ...]]:
-    """Turn an open draft into an order. Raises ``Refusal``: draft_not_open, wrong_state (a draft without lines)."""
+    """Turn an open draft into an order.
+
+    Raises ``Refusal``: draft_not_open, wrong_state (a draft without lines), wrong_value (more money than can be told
+    apart, in whatever lines are paid together).
+    """
     require_open(draft)
     if not draft.lines:
         raise Refusal("wrong_state", f"expected at least one item to make an order of, draft {draft.id} has none")
+    check_total(draft.lines, "")
     gross, net = totals(draft.lines)
     order = Order(
         account_id=draft.account_id,

@@ -92,7 +92,7 @@ def choose(state: OrderState, items: Sequence[ChosenItem]) -> tuple[LineAmount, 
     """Say what a new session asks for each chosen line. Opening claims nothing.
 
     Raises ``Refusal``: order_not_open, line_not_found, duplicate_line, nothing_left_to_pay, amount_sign,
-    amount_above_left, amount_not_positive (the session as a whole, O-27).
+    amount_above_left.
     """
     require_order_open(state.order)
     chosen: dict[int, LineAmount] = {}
@@ -183,7 +183,7 @@ def step(
     **changes: Any,
 ) -> PaymentSession:
     """Move a session on and note it. Raises ``ValueError`` for a step that the table does not have."""
-    if status != session.status and status not in STEPS[session.status]:
+    if status not in STEPS[session.status]:
         raise ValueError(f"a session cannot go from {session.status} to {status}")
     return note(msgspec.structs.replace(session, status=status, **changes), event)
 

@@ -30,7 +30,7 @@ TransactionStatus = Literal[
     "FAILED",
 ]
 CallKind = Literal["authorize", "capture", "refund", "void"]
-CallState = Literal["started", "waiting_for_payer", "unknown", "done"]
+CallState = Literal["started", "waiting_for_payer", "closing", "unknown", "done"]
 
 _CAPTURABLE = frozenset({"AUTHORIZED", "PARTIALLY_CAPTURED", "PARTIALLY_CAPTURED_REFUNDED"})
 _REFUNDABLE = frozenset({"PARTIALLY_CAPTURED", "PARTIALLY_CAPTURED_REFUNDED", "CAPTURED", "PARTIALLY_REFUNDED"})
@@ -40,6 +40,13 @@ ALLOWED: dict[CallKind, frozenset[str]] = {
     "void": frozenset({"AUTHORIZED", "PARTIALLY_CAPTURED", "PARTIALLY_CAPTURED_REFUNDED"}),
 }
 """In which statuses an operation may be asked for."""
+
+_TAKES: dict[CallKind, frozenset[CallKind]] = {
+    "capture": frozenset({"capture", "void"}),
+    "refund": frozenset({"refund"}),
+    "void": frozenset({"capture", "void"}),
+}
+"""Which calls take from the same money: what one that has no answer yet may take is not left for another."""
 
 STEPS: dict[str, frozenset[str]] = {
     "INITIATED": frozenset({"UNKNOWN", "ON_HOLD", "AUTHORIZED", "DECLINED", "FAILED"}),
@@ -143,6 +150,7 @@ class GatewayCall(msgspec.Struct, frozen=True):
     entry_id: str | None = None
     order_request: dict[str, Any] | None = None
     action_url: str | None = None
+    error: PaymentError | None = None
     version: int = 1
 
 
@@ -214,37 +222,26 @@ def amounts(transaction: Transaction) -> Amounts:
     return _sum((event.event, event.amount) for event in transaction.events if event.success)
 
 
-def line_amounts(transaction: Transaction) -> dict[int, Amounts]:
-    """The same per order line, pending calls counted as if they had succeeded: what nobody else may take."""
+def left_for(transaction: Transaction, kind: CallKind) -> int:
+    """What a capture, refund or void may still take, pending calls considered."""
+    held = sum(call.amount for call in transaction.pending if call.kind in _TAKES[kind])
+    return _left(amounts(transaction), kind) - held
+
+
+def left_on_lines(transaction: Transaction, kind: CallKind) -> dict[int, int]:
+    """The same for each order line."""
+    steps = [(event.event, event.lines) for event in transaction.events if event.success]
+    steps += [(EVENT_NAMES[call.kind], call.lines) for call in transaction.pending if call.kind in _TAKES[kind]]
     return {
-        line.line_id: _sum(
-            [
-                *(
-                    (event.event, each.amount)
-                    for event in transaction.events
-                    if event.success
-                    for each in event.lines
-                    if each.line_id == line.line_id
-                ),
-                *(
-                    (EVENT_NAMES[call.kind], each.amount)
-                    for call in transaction.pending
-                    for each in call.lines
-                    if each.line_id == line.line_id and call.kind != "authorize"
-                ),
-            ]
+        line.line_id: _left(
+            _sum((name, each.amount) for name, lines in steps for each in lines if each.line_id == line.line_id), kind
         )
         for line in transaction.lines
     }
 
 
-def left_for(transaction: Transaction, kind: CallKind) -> int:
-    """What a capture, refund or void may still take, pending calls considered."""
-    sums = amounts(transaction)
-    pending = {each: sum(call.amount for call in transaction.pending if call.kind == each) for each in EVENT_NAMES}
-    if kind == "refund":
-        return sums.left_to_refund - pending["refund"]
-    return sums.left_to_capture - pending["capture"] - pending["void"]
+def _left(sums: Amounts, kind: CallKind) -> int:
+    return sums.left_to_refund if kind == "refund" else sums.left_to_capture
 
 
 def fall_on_lines(
@@ -253,25 +250,48 @@ def fall_on_lines(
     """Say which order lines a capture, refund or void of ``amount`` falls on.
 
     ``items`` are the lines that the caller named, as far as they are lines of the order; what they do not cover is
-    spread over the others. What then is left belongs to no line, such as shipping chosen in express (O-23).
+    spread over the others. What then is left belongs to no line, such as shipping chosen in express (O-23). Unless
+    the caller said otherwise, what takes the rest of the transaction takes the rest of every line.
+    Raises ``Refusal`` (outcome_unknown) for a named line that waits for the answer to an earlier call.
     """
-    left = {
-        line_id: sums.left_to_refund if kind == "refund" else sums.left_to_capture
-        for line_id, sums in line_amounts(transaction).items()
-    }
-    if sum(item.amount for item in items) > amount:
-        items = ()
+    left = left_on_lines(transaction, kind)
+    if amount == left_for(transaction, kind) and amount != sum(item.amount for item in items):
+        return tuple(LineAmount(line_id, here) for line_id, here in left.items() if here)
+    waiting = {line.line_id for call in _awaited(transaction, kind) for line in call.lines}
     named: dict[int, int] = {}
     for item in items:
-        here = left.get(item.line_id, 0)
+        here = left.get(item.line_id, 0) - named.get(item.line_id, 0)
         taken = min(here, item.amount, key=abs) if here * item.amount > 0 else 0
+        if taken != item.amount and item.line_id in waiting:
+            raise outcome_unknown(transaction, kind, amount)
         named[item.line_id] = named.get(item.line_id, 0) + taken
-        left[item.line_id] = here - taken
-    others = [LineAmount(line_id, here) for line_id, here in left.items()]
+    if sum(named.values()) > amount:
+        named = {}
+    others = [LineAmount(line_id, here - named.get(line_id, 0)) for line_id, here in left.items()]
     spread_out, _ = spread(amount - sum(named.values()), others)
     for share in spread_out:
         named[share.line_id] = named.get(share.line_id, 0) + share.amount
     return tuple(LineAmount(line_id, share) for line_id, share in named.items() if share)
+
+
+def require_lines(transaction: Transaction, kind: CallKind, lines: Sequence[LineAmount]) -> None:
+    """Whether each of these lines has so much left: for entries of an order, where no line stands in for another.
+
+    Raises ``Refusal``: outcome_unknown, amount_above_left.
+    """
+    left = left_on_lines(transaction, kind)
+    waiting = {line.line_id for call in _awaited(transaction, kind) for line in call.lines}
+    for n, line in enumerate(lines):
+        here = left.get(line.line_id, 0)
+        if here == 0 and line.line_id in waiting:
+            raise outcome_unknown(transaction, kind, line.amount)
+        if here * line.amount <= 0 or abs(line.amount) > abs(here):
+            raise Refusal(
+                "amount_above_left",
+                f"line {line.line_id} has {here} left to {kind} in transaction {transaction.id}, {line.amount} was "
+                "asked for",
+                path=f"/items/{n}/amount",
+            )
 
 
 def _sum(steps: Iterable[tuple[str, int]]) -> Amounts:
@@ -309,14 +329,18 @@ def check_operation(transaction: Transaction, kind: CallKind, amount: int) -> No
     left = left_for(transaction, kind)
     if amount <= left:
         return
-    held = sum(call.amount for call in transaction.pending)
-    if amount <= left + held:
+    if amount <= left + sum(call.amount for call in _awaited(transaction, kind)):
         raise outcome_unknown(transaction, kind, amount)
     raise Refusal(
         "amount_above_left",
         f"transaction {transaction.id} has {left} left to {kind}, {amount} was asked for",
         path="/amount",
     )
+
+
+def _awaited(transaction: Transaction, kind: CallKind) -> list[Pending]:
+    """The calls whose answers decide how much a capture, refund or void may take."""
+    return [call for call in transaction.pending if call.kind == "capture" or call.kind in _TAKES[kind]]
 
 
 def outcome_unknown(transaction: Transaction, kind: CallKind, amount: int) -> Refusal:

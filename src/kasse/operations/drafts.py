@@ -15,6 +15,7 @@ from kasse.domain.order import (
     DraftNote,
     Line,
     Order,
+    check_total,
     check_unique,
     line_from_item,
     order_from_draft,
@@ -34,6 +35,7 @@ async def create(house: House, caller: Caller, order: Mapping[str, Any], options
     now = house.clock.now(caller.account_id)
     lines = tuple(line_from_item(item, f"/order/items/{n}") for n, item in enumerate(order.get("items") or ()))
     check_unique(lines, "/order/items")
+    check_total(lines, "/order/items")
     given = {name: value for name, value in order.items() if name not in ("items", "currency")}
     if options.get("generate_order_id") == "ALPHANUMERIC_9_RESERVE":
         given["order_id"] = house.ids.order_id()

@@ -66,7 +66,7 @@ async def record(house: House, caller: Caller, order_id: str, kind: EntryKind, r
         if request.success and kind == "authorization":
             _check_authorization(state, request)
         elif request.success:
-            parts = allocate(kind, request.items, state.sums, entries, request.authorization_id)
+            parts = allocate(kind, request.items, state.sums, entries, _authorization_id(entries, request))
             transaction_id = _transaction_of(parts, entries)
             if transaction_id is not None:
                 return transaction_id, ()
@@ -78,6 +78,15 @@ async def record(house: House, caller: Caller, order_id: str, kind: EntryKind, r
     if isinstance(found, Entry):
         return found
     return await _through_gateway(house, caller, kind, request, found)
+
+
+def _authorization_id(entries: Sequence[Entry], request: EntryRequest) -> str | None:
+    """The authorization that is named, or that of the payment that is."""
+    if request.authorization_id is None and request.payment_id is not None:
+        for entry in entries:
+            if entry.kind == "authorization" and entry.transaction_id == request.payment_id:
+                return entry.id
+    return request.authorization_id
 
 
 def _same(entries: Sequence[Entry], kind: EntryKind, request: EntryRequest) -> Entry | None:

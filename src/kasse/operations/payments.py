@@ -6,9 +6,10 @@ Source: design, section 4; checkout reference, section 6.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import msgspec
+import structlog
 
 from kasse.domain import history
 from kasse.domain import session as rules
@@ -19,12 +20,14 @@ from kasse.domain.refusals import Refusal
 from kasse.domain.session import PaymentSession, SessionEvent
 from kasse.domain.transaction import GatewayCall, Transaction
 from kasse.gateways.port import CardDetails, Gateway
-from kasse.operations import orders, sessions
+from kasse.operations import orders, sessions, transactions
 from kasse.operations.house import House
-from kasse.operations.settling import Settled, close_attempt, look_up, make_call, owed_on_cancel
+from kasse.operations.settling import Settled, close_attempt, first_look_up, look_up, make_call, owed_on_cancel
+from kasse.operations.transactions import OperationRequest
 from kasse.store.port import Loads, Record
 
 PAYER = "payer"
+_log = structlog.get_logger()
 
 
 def gateway_for(house: House, account_id: str) -> Gateway:
@@ -88,12 +91,6 @@ async def _start(house: House, caller: Caller, session_id: str, gateway: str) ->
         return (call, transaction), records
 
     return await house.store.change(decide)
-
-
-def first_look_up(house: House, account_id: str) -> datetime:
-    """When to look a call up whose maker never came back: after the longest time that its answer may take."""
-    wait = house.settings.gateway_timeout + house.settings.look_up_after
-    return house.clock.now(account_id) + timedelta(seconds=wait)
 
 
 async def _require_method(loads: Loads, session: PaymentSession) -> None:
@@ -166,7 +163,7 @@ async def start_over(house: House, account_id: str, session_id: str) -> PaymentS
     if session.status != "paying" or session.transaction_id is None:
         return session
     found = await _load_payment(house, account_id, session_id, session.transaction_id)
-    if found is None or found[0].state != "waiting_for_payer":
+    if found is None or found[0].state not in ("waiting_for_payer", "closing"):
         raise Refusal(
             "outcome_unknown",
             f"the payment of session {session_id} has been sent to the bank and its answer is not there yet",
@@ -193,11 +190,15 @@ async def _load_payment(
 
 
 async def cancel(house: House, caller: Caller, session_id: str) -> PaymentSession:
-    """Cancel a session that is not paid; cancelling again, or one that has expired, changes nothing.
+    """Cancel a session. What a merchant cancels after it was paid is voided, as long as nothing is captured.
 
-    Raises ``Refusal``: session_not_found, session_paid, outcome_unknown.
+    Cancelling again, or a session that has expired, changes nothing. Source: checkout reference, section 4.
+    Raises ``Refusal``: session_not_found, session_paid (captured, or the payer asks), outcome_unknown,
+    gateway_declined.
     """
-    await start_over(house, caller.account_id, session_id)
+    session = await start_over(house, caller.account_id, session_id)
+    if session.status == "paid" and caller.by != PAYER:
+        await _release(house, caller, session)
 
     async def decide(loads: Loads) -> tuple[PaymentSession, Sequence[Record]]:
         now = house.clock.now(caller.account_id)
@@ -205,13 +206,31 @@ async def cancel(house: House, caller: Caller, session_id: str) -> PaymentSessio
         status = rules.status_at(session, now)
         if status in ("cancelled", "expired"):
             return session, ()
-        if status != "open":
+        if status != "open" and not (status == "paid" and await _is_released(loads, session)):
             rules.require_payable(session, now)
         event = SessionEvent(house.ids.uuid(), "CANCELLED", now, caller.request_id)
         ended = rules.step(session, "cancelled", event, cancelled_at=now, cancelled_by=caller.by)
         return ended, (ended, *owed_on_cancel(house, ended))
 
     return await house.store.change(decide)
+
+
+async def _release(house: House, caller: Caller, session: PaymentSession) -> None:
+    """Void the payment of a session. Raises ``Refusal`` (session_paid) when some of it is captured."""
+    transaction = await transactions.get(house, session.account_id, str(session.transaction_id))
+    if transaction.status == "AUTHORIZED":
+        settled = await transactions.operate(house, caller, transaction.id, "void", OperationRequest())
+        if not settled.known:
+            raise Refusal(
+                "outcome_unknown",
+                f"the gateway has not answered whether it released the payment of session {session.id}; cancel again "
+                "when it has",
+            )
+
+
+async def _is_released(loads: Loads, session: PaymentSession) -> bool:
+    transaction = await loads.transaction(session.account_id, str(session.transaction_id))
+    return transaction is not None and transaction.status == "AUTHORIZATION_VOIDED"
 
 
 async def settle_due(house: House, limit: int = 20) -> int:
@@ -231,5 +250,9 @@ async def settle_due(house: House, limit: int = 20) -> int:
 
     due = await house.store.change(decide)
     for call, transaction in due:
-        await look_up(house, call, transaction)
+        try:
+            await look_up(house, call, transaction)
+        except Exception as error:
+            # One that goes wrong is tried again when its lease is over, and keeps nobody else waiting.
+            _log.error("look_up_failed", gateway=call.gateway, kind=call.kind, key=call.key, exc_info=error)
     return len(due)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -27,6 +27,7 @@ from kasse.domain.session import PaymentSession, SessionEvent
 from kasse.domain.transaction import (
     ENTRY_KINDS,
     EVENT_NAMES,
+    CallState,
     Card,
     GatewayCall,
     PaymentError,
@@ -118,24 +119,34 @@ async def look_up(house: House, call: GatewayCall, transaction: Transaction) -> 
     An authorization that it never got is closed there first, so that it cannot arrive later; any other call that it
     never got is made again with the same key.
     """
+    if call.state == "closing":
+        return await close_attempt(house, call, transaction)
     told = instruction(house, call, transaction)
     port = gateway(house, call.gateway)
+    answer: Answer | None = None
     try:
         async with asyncio.timeout(house.settings.gateway_timeout):
             found = await port.look_up(call.kind, told)
-            if isinstance(found, NotFound) and call.kind == "authorize":
-                await port.void(_closing(told))
-                error = PaymentError("the gateway never received the payment", type=("ERROR",))
-                found = Declined(error)
+            if not isinstance(found, NotFound):
+                answer = found
+            elif call.kind == "authorize" and isinstance(await port.void(_closing(told)), Approved):
+                answer = Declined(PaymentError("the gateway never received the payment", type=("ERROR",)))
     except (TimeoutError, NoAnswer):
         return await settle(house, call.account_id, call.key, None)
-    if isinstance(found, NotFound):
+    if answer is None and call.kind != "authorize":
         return await make_call(house, call, transaction, None)
-    return await settle(house, call.account_id, call.key, found)
+    return await settle(house, call.account_id, call.key, answer)
 
 
 async def close_attempt(house: House, call: GatewayCall, transaction: Transaction) -> Settled:
-    """End a payment whose payer is busy elsewhere: after this the gateway cannot authorize it any more."""
+    """End a payment whose payer is busy elsewhere: after this the gateway cannot authorize it any more.
+
+    That it shall end is committed first, so that a payer who confirms it at the same moment, in another window, does
+    not have a payment recorded that the gateway then releases.
+    """
+    closing = await _begin_to_close(house, call)
+    if closing.call.state != "closing":
+        return closing
     told = instruction(house, call, transaction)
     try:
         async with asyncio.timeout(house.settings.gateway_timeout):
@@ -143,9 +154,25 @@ async def close_attempt(house: House, call: GatewayCall, transaction: Transactio
     except (TimeoutError, NoAnswer):
         return await settle(house, call.account_id, call.key, None)
     if not isinstance(answer, Approved):
-        return await look_up(house, call, transaction)
+        return await settle(house, call.account_id, call.key, None)
     error = PaymentError("the payer left before the payment was confirmed", type=("DECLINED",))
     return await settle(house, call.account_id, call.key, Declined(error, by_payer=True))
+
+
+async def _begin_to_close(house: House, call: GatewayCall) -> Settled:
+    """Commit that a payment shall end, unless its outcome is known by now."""
+
+    async def decide(loads: Loads) -> tuple[Settled, Sequence[Record]]:
+        found = await _load(loads, call.account_id, call.key)
+        if found.call.state != "waiting_for_payer":
+            return found, ()
+        look_up_at = first_look_up(house, call.account_id)
+        closing = msgspec.structs.replace(
+            found.call, state="closing", look_up_at=look_up_at, version=found.call.version + 1
+        )
+        return replace(found, call=closing), (closing,)
+
+    return await house.store.change(decide)
 
 
 def _closing(told: Instruction) -> Instruction:
@@ -162,31 +189,37 @@ async def settle(house: House, account_id: str, key: str, answer: Answer | None)
     """Record what a gateway answered; None when it did not. A call that is settled stays as it is."""
 
     async def decide(loads: Loads) -> tuple[Settled, Sequence[Record]]:
-        call = await loads.gateway_call(account_id, key)
-        if call is None:
-            raise ValueError(f"there is no gateway call {key}")
-        transaction = await loads.transaction(account_id, call.transaction_id)
-        session = await loads.session(account_id, call.session_id)
-        if transaction is None or session is None:
-            raise ValueError(f"the gateway call {key} belongs to nothing")
-        before = Settled(call, transaction, session, _last_error(transaction, call))
-        if call.state == "done":
+        before = await _load(loads, account_id, key)
+        if before.call.state == "done":
             return before, ()
         if answer is None or isinstance(answer, PayerNeeded):
             return _postponed(house, before, answer)
-        if call.kind == "authorize":
+        if before.call.state == "closing" and isinstance(answer, Approved):
+            # It is being released; only the answer to that tells how it ends.
+            return before, ()
+        if before.call.kind == "authorize":
             return await _authorization(house, loads, before, answer)
         return await _operation(house, loads, before, answer)
 
     return await house.store.change(decide)
 
 
-def _last_error(transaction: Transaction, call: GatewayCall) -> PaymentError | None:
-    """The error of the step that a settled call led to."""
-    for event in reversed(transaction.events):
-        if event.id == call.key or event.correlation_request_id == call.request_id:
-            return event.error
-    return transaction.events[-1].error if call.kind == "authorize" and transaction.events else None
+async def _load(loads: Loads, account_id: str, key: str) -> Settled:
+    """A call with what it belongs to."""
+    call = await loads.gateway_call(account_id, key)
+    if call is None:
+        raise ValueError(f"there is no gateway call {key}")
+    transaction = await loads.transaction(account_id, call.transaction_id)
+    session = await loads.session(account_id, call.session_id)
+    if transaction is None or session is None:
+        raise ValueError(f"the gateway call {key} belongs to nothing")
+    return Settled(call, transaction, session, call.error)
+
+
+def first_look_up(house: House, account_id: str) -> datetime:
+    """When to look a call up whose maker never came back: after the longest time that its answer may take."""
+    wait = house.settings.gateway_timeout + house.settings.look_up_after
+    return house.clock.now(account_id) + timedelta(seconds=wait)
 
 
 def _postponed(house: House, before: Settled, answer: PayerNeeded | None) -> tuple[Settled, Sequence[Record]]:
@@ -197,14 +230,14 @@ def _postponed(house: House, before: Settled, answer: PayerNeeded | None) -> tup
         pause = max(pause, WAIT_FOR_PAYER)
     call = msgspec.structs.replace(
         before.call,
-        state="unknown" if answer is None else "waiting_for_payer",
+        state=_undecided(before.call, answer),
         action_url=before.call.action_url if answer is None else answer.url,
         look_ups=before.call.look_ups + 1,
         look_up_at=now + min(pause, LONGEST_LOOK_UP_PAUSE),
         version=before.call.version + 1,
     )
     transaction = before.transaction
-    if answer is not None or before.call.state == "unknown":
+    if answer is not None or before.call.state in ("unknown", "closing"):
         return Settled(call, transaction, before.session), (call,)
     if call.kind == "authorize":
         transaction = msgspec.structs.replace(
@@ -216,6 +249,12 @@ def _postponed(house: House, before: Settled, answer: PayerNeeded | None) -> tup
         )
         transaction = rules.record(transaction, event, transaction.status)
     return Settled(call, transaction, before.session), (call, transaction)
+
+
+def _undecided(call: GatewayCall, answer: PayerNeeded | None) -> CallState:
+    if call.state == "closing":
+        return "closing"
+    return "unknown" if answer is None else "waiting_for_payer"
 
 
 async def _authorization(
@@ -231,7 +270,7 @@ async def _authorization(
     event = _transaction_event(house, before, status, approved, error)
     card = answer.card or transaction.card
     transaction = rules.record(transaction, event, status, card=card, authorization_id=call.entry_id)
-    records: list[Record] = [_done(call), transaction]
+    records: list[Record] = [_done(call, error), transaction]
     if approved:
         occasion = _occasion(transaction)
         session = session_rules.step(before.session, "paid", _session_event(house, call, "AUTHORIZED", now))
@@ -247,7 +286,7 @@ async def _authorization(
     records.append(session)
     if transaction.order is not None:
         records.append(await _order_step(house, loads, transaction, call, what))
-    return Settled(_done(call), transaction, session, error), records
+    return Settled(_done(call, error), transaction, session, error), records
 
 
 async def _operation(
@@ -259,7 +298,8 @@ async def _operation(
     if isinstance(answer, Declined):
         event = _transaction_event(house, before, transaction.status, False, answer.error)
         transaction = rules.record(transaction, event, transaction.status, pending=pending)
-        return Settled(_done(call), transaction, before.session, answer.error), (_done(call), transaction)
+        done = _done(call, answer.error)
+        return Settled(done, transaction, before.session, answer.error), (done, transaction)
     event = _transaction_event(house, before, transaction.status, True)
     so_far = msgspec.structs.replace(transaction, events=(*transaction.events, event))
     status = rules.status_after(rules.amounts(so_far))
@@ -286,8 +326,8 @@ def _asker(call: GatewayCall) -> Caller:
     return Caller(call.account_id, call.by, frozenset(), call.request_id)
 
 
-def _done(call: GatewayCall) -> GatewayCall:
-    return msgspec.structs.replace(call, state="done", look_up_at=None, version=call.version + 1)
+def _done(call: GatewayCall, error: PaymentError | None = None) -> GatewayCall:
+    return msgspec.structs.replace(call, state="done", look_up_at=None, error=error, version=call.version + 1)
 
 
 def _transaction_event(

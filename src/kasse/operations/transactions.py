@@ -18,8 +18,7 @@ from kasse.domain.refusals import Refusal
 from kasse.domain.session import PaymentSession
 from kasse.domain.transaction import CallKind, GatewayCall, Pending, Transaction
 from kasse.operations.house import House
-from kasse.operations.payments import first_look_up
-from kasse.operations.settling import Settled, make_call
+from kasse.operations.settling import Settled, first_look_up, make_call
 from kasse.store.port import Loads, Record
 
 
@@ -108,7 +107,7 @@ async def _start(
             reason=request.reason,
             metadata=request.metadata,
             items=request.items,
-            lines=rules.fall_on_lines(transaction, kind, amount, request.lines),
+            lines=_lines(transaction, kind, amount, request),
             entry_id=house.ids.uuid(),
             order_request=request.order_request,
         )
@@ -120,3 +119,15 @@ async def _start(
         return (call, held), (call, held)
 
     return await house.store.change(decide)
+
+
+def _lines(transaction: Transaction, kind: CallKind, amount: int, request: OperationRequest) -> tuple[LineAmount, ...]:
+    """The order lines that an operation falls on: exactly those that an entry on the order names."""
+    if request.order_request is not None:
+        rules.require_lines(transaction, kind, request.lines)
+        return request.lines
+    shipping = transaction.shipping_option or {}
+    for_shipping = sum(item["amount"] for item in request.items if item.get("line_id") == shipping.get("line_id"))
+    if 0 < for_shipping <= amount:
+        return rules.fall_on_lines(transaction, kind, amount - for_shipping, request.lines)
+    return rules.fall_on_lines(transaction, kind, amount, request.lines)

@@ -6,7 +6,8 @@ Source: design, section 4.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ import msgspec
 
 from kasse.domain import history
 from kasse.domain.history import Event, OrderState
-from kasse.domain.ledger import Entry, LineSums
+from kasse.domain.ledger import Entry, LineAmount, LineSums
 from kasse.domain.order import payable
 from kasse.domain.transaction import ENTRY_KINDS, EVENT_NAMES, Transaction, amounts, status_after
 from kasse.operations.house import House
@@ -22,6 +23,7 @@ from kasse.store.port import Loads
 
 _AT_ONCE = 200
 _UNDECIDED = ("INITIATED", "UNKNOWN", "ON_HOLD")
+_NOT_AUTHORIZED = (*_UNDECIDED, "DECLINED", "FAILED")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,11 @@ async def verify(house: House) -> Verified:
         async def query(loads: Loads, start: tuple[str, str] | None = start) -> list[_Stored]:
             return [await _load(loads, state) for state in await loads.orders_from(start, _AT_ONCE)]
 
-        batch = await house.store.read(query)
+        try:
+            batch = await house.store.read(query)
+        except msgspec.MsgspecError as error:
+            place = f"account {after[0]}, order {after[1]} (internal id)" if after else "the beginning"
+            return Verified(orders, events, f"something in the {_AT_ONCE} orders after {place} is no record: {error}")
         if not batch:
             return Verified(orders, events)
         for stored in batch:
@@ -77,7 +83,11 @@ def _differences(stored: _Stored) -> Iterator[str]:
     yield from _chain(stored.events)
     rebuilt: OrderState | None = None
     for event in stored.events:
-        rebuilt = history.evolve(rebuilt, event)
+        try:
+            rebuilt = history.evolve(rebuilt, event)
+        except (KeyError, ValueError):
+            yield f"event {event.seq} does not fit what came before it"
+            return
     if rebuilt is None:
         yield "it has no events"
         return
@@ -90,6 +100,10 @@ def _differences(stored: _Stored) -> Iterator[str]:
     yield from _sums(stored)
     for transaction in stored.transactions:
         yield from _transaction(transaction, stored.entries)
+    known = {None, *(transaction.id for transaction in stored.transactions)}
+    for entry in stored.entries:
+        if entry.transaction_id not in known:
+            yield f"transaction {entry.transaction_id} is missing, {entry.kind} {entry.id} belongs to it"
 
 
 def _chain(events: Sequence[Event]) -> Iterator[str]:
@@ -106,16 +120,17 @@ def _chain(events: Sequence[Event]) -> Iterator[str]:
 
 def _sums(stored: _Stored) -> Iterator[str]:
     """The counters against the facts: entries, and payments that are under way."""
-    for line_id, line in stored.state.lines.items():
-        sums = LineSums(line_id, payable(line))
-        for entry in stored.entries:
-            for item in entry.items:
-                if entry.success and item.line_id == line_id:
-                    sums = sums.add(entry.kind, item.amount)
-        for transaction in stored.transactions:
-            for item in transaction.lines:
-                if transaction.status in _UNDECIDED and item.line_id == line_id:
-                    sums = sums.claim(item.amount)
+    lines = {line_id: LineSums(line_id, payable(line)) for line_id, line in stored.state.lines.items()}
+    for entry in stored.entries:
+        for item in entry.items if entry.success else ():
+            lines[item.line_id] = lines[item.line_id].add(entry.kind, item.amount)
+    for transaction in stored.transactions:
+        for item in transaction.lines if transaction.status in _UNDECIDED else ():
+            if item.line_id not in lines:
+                yield f"transaction {transaction.id} claims line {item.line_id}, which the order does not have"
+                return
+            lines[item.line_id] = lines[item.line_id].claim(item.amount)
+    for line_id, sums in lines.items():
         yield from _unlike(f"line {line_id}", sums, stored.state.sums.get(line_id))
         broken = sums.broken_rule()
         if broken:
@@ -126,22 +141,37 @@ def _transaction(transaction: Transaction, entries: Sequence[Entry]) -> Iterator
     """A transaction against the order's entries that belong to it."""
     name = f"transaction {transaction.id}"
     kinds = {EVENT_NAMES[call]: kind for call, kind in ENTRY_KINDS.items()}
+    done = [event for event in transaction.events if event.success and event.event in kinds]
     for event_name, kind in kinds.items():
-        ours = sum(
-            line.amount
-            for event in transaction.events
-            if event.success and event.event == event_name
-            for line in event.lines
+        ours = _by_line(event.lines for event in done if event.event == event_name)
+        orders = _by_line(
+            entry.items for entry in entries if entry.kind == kind and entry.transaction_id == transaction.id
         )
-        orders = sum(entry.amount for entry in entries if entry.kind == kind and entry.transaction_id == transaction.id)
         if ours != orders:
-            yield f"{name} has {ours} as {kind}, its order has {orders}"
-    if transaction.authorization_id and any(
-        event.event == "AUTHORIZE" and event.success for event in transaction.events
-    ):
-        expected = status_after(amounts(transaction))
-        if transaction.status != expected:
-            yield f"{name} is {transaction.status}, its events amount to {expected}"
+            yield f"{name} has {ours} (line: amount) as {kind}, its order has {orders}"
+    # What belongs to no line of the order, such as shipping.
+    rest = transaction.amount - sum(line.amount for line in transaction.lines)
+    for event in done:
+        if not 0 <= event.amount - sum(line.amount for line in event.lines) <= rest:
+            yield f"{name} has {event.amount} as {event.event} in event {event.id}, which is not what its lines are"
+    authorized = [event for event in done if event.event == "AUTHORIZE"]
+    if not authorized:
+        if transaction.status not in _NOT_AUTHORIZED:
+            yield f"{name} is {transaction.status}, none of its events authorized it"
+        return
+    if (authorized[0].amount, authorized[0].lines) != (transaction.amount, transaction.lines):
+        yield f"{name} is for {transaction.amount}, {authorized[0].amount} was authorized, or for other lines"
+    expected = status_after(amounts(transaction))
+    if transaction.status != expected:
+        yield f"{name} is {transaction.status}, its events amount to {expected}"
+
+
+def _by_line(several: Iterable[Iterable[LineAmount]]) -> dict[int, int]:
+    found: Counter[int] = Counter()
+    for lines in several:
+        for line in lines:
+            found[line.line_id] += line.amount
+    return dict(sorted(found.items()))
 
 
 def _unlike(name: str, expected: Any, stored: Any) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from kasse.domain import session as rules
-from kasse.domain.callbacks import return_href
+from kasse.domain.callbacks import return_href, with_parameters
 from kasse.domain.money import exponent
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import PaymentSession
@@ -21,6 +21,8 @@ from kasse.page.languages import direction, money_text, quantity_text, texts
 from kasse.page.view import PageLine, PayView, State
 from kasse.store.port import Loads
 
+PAYABLE: frozenset[State] = frozenset({"ready", "declined", "challenge"})
+OVER: frozenset[State] = frozenset({"paid", "cancelled"})
 _STATES: dict[str, State] = {"line_being_paid": "locked_elsewhere", "nothing_left_to_pay": "paid_elsewhere"}
 
 
@@ -96,7 +98,7 @@ def pay_view(
     """The page of a session in its state."""
     session = seen.session
     now = house.clock.now(session.account_id)
-    payable = seen.state in ("ready", "declined", "challenge")
+    payable = seen.state in PAYABLE
     query = f"?language={quote(language)}"
     base = f"/v1/view/{session.id}"
     return PayView(
@@ -118,10 +120,16 @@ def pay_view(
         this_month=f"{now:%Y-%m}",
         return_href=seen.href,
         pay_action=f"{base}/pay{query}" if payable else None,
-        cancel_action=f"{base}/session/abandon{query}" if payable else None,
+        cancel_action=f"{base}/cancel{query}" if payable else None,
         poll_url=f"{base}/state" if seen.state in ("waiting", "locked_elsewhere") else None,
-        challenge_url=seen.action_url,
+        challenge_url=seen.action_url and in_language(house, seen.action_url, language),
     )
+
+
+def in_language(house: House, url: str, language: str) -> str:
+    """Take the payer's language along, where the next page is ours; a bank's address stays as it is."""
+    own = url.startswith(f"{house.settings.base_url}/")
+    return with_parameters(url, [("language", language)]) if own else url
 
 
 def money(amount: int, currency: str, language: str) -> str:

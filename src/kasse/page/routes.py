@@ -6,10 +6,10 @@ Source: checkout reference, sections 2 (rows 17 to 26), 6 and 11.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
 import structlog
 from starlette.requests import Request
@@ -17,7 +17,6 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import BaseRoute, Route
 
 from kasse.domain.access import ACCOUNT_ID, Caller, RequestNote
-from kasse.domain.callbacks import with_parameters
 from kasse.domain.refusals import Refusal
 from kasse.gateways.port import CardDetails, CardRefused
 from kasse.gateways.sandbox import Sandbox
@@ -25,10 +24,11 @@ from kasse.operations import payments, sessions, transactions
 from kasse.operations.house import House
 from kasse.page import render
 from kasse.page.languages import choose_language, direction, texts
-from kasse.page.present import Seen, money, pay_view, see
-from kasse.page.view import ChallengeView, plain_view
+from kasse.page.present import OVER, PAYABLE, in_language, money, pay_view, see
+from kasse.page.view import ChallengeView, PayView, State, plain_view
 
 _LARGEST_FORM = 8192
+_MOST_FIELDS = 20
 _FIELDS = {"number": "card_number", "expiry": "card_expiry", "cvc": "card_cvc"}
 _MISTAKES = {
     ("number", "incomplete"): "error_number_incomplete",
@@ -50,11 +50,16 @@ def routes(house: House) -> list[BaseRoute]:
         Route("/v1/view/{session_id}", _guarded(house, _view), methods=["GET"]),
         Route("/v1/view/{session_id}/", _guarded(house, _view), methods=["GET"]),
         Route("/v1/view/{session_id}/pay", _guarded(house, _pay), methods=["POST"]),
+        Route("/v1/view/{session_id}/cancel", _guarded(house, _cancel), methods=["POST"]),
+        # Where a form has been sent to, its address stays in the browser: whoever loads it again sees the page.
+        Route("/v1/view/{session_id}/pay", _guarded(house, _back_to_view), methods=["GET"]),
+        Route("/v1/view/{session_id}/cancel", _guarded(house, _back_to_view), methods=["GET"]),
         Route("/v1/view/{session_id}/state", _guarded(house, _state), methods=["GET"]),
         Route("/v1/view/{session_id}/session/abandon", _guarded(house, _abandon), methods=["POST"]),
         Route("/v1/sessions/{session_id}/redirect/{transaction_id}", _guarded(house, _come_back), methods=["GET"]),
         Route("/sandbox/challenge/{transaction_id}", _guarded(house, _challenge), methods=["GET"]),
         Route("/sandbox/challenge/{transaction_id}/{answer}", _guarded(house, _answer_challenge), methods=["POST"]),
+        Route("/sandbox/challenge/{transaction_id}/{answer}", _guarded(house, _challenge), methods=["GET"]),
         Route("/demo/returned", _guarded(house, _returned), methods=["GET"]),
         Route("/page-assets/{name}", _asset, methods=["GET"]),
     ]
@@ -95,27 +100,13 @@ async def _show(house: House, request: Request, session_id: str) -> Response:
     seen = await see(house, _account(session_id), session_id)
     if all(event.name != "VISITED" for event in seen.session.events):
         await sessions.visited(house, _payer(request, session_id), session_id)
-    language = _language(request)
-    view = pay_view(house, seen, language)
-    if view.challenge_url:
-        view = replace(view, challenge_url=_in_language(house, view.challenge_url, language))
-    return _page(request, view, seen)
-
-
-def _in_language(house: House, url: str, language: str) -> str:
-    """Take the payer's language along, where the next page is ours; a bank's address stays as it is."""
-    own = url.startswith(f"{house.settings.base_url}/")
-    return with_parameters(url, [("language", language)]) if own else url
+    return _page(pay_view(house, seen, _language(request)))
 
 
 async def _pay(house: House, request: Request) -> Response:
     session_id = request.path_params["session_id"]
     form = await _form(request)
-    card = CardDetails(
-        number=form.get("card_number", "").replace(" ", ""),
-        expiry=form.get("card_expiry", "").replace(" ", ""),
-        cvc=form.get("card_cvc", "").strip(),
-    )
+    card = _card(form)
     payer = _payer(request, session_id)
     try:
         payments.gateway_for(house, payer.account_id).check_card(payer.account_id, card)
@@ -129,8 +120,18 @@ async def _pay(house: House, request: Request) -> Response:
         # The page itself says what stands in the way.
         return _to_view(request, session_id)
     if settled.call.state == "waiting_for_payer" and settled.call.action_url:
-        return RedirectResponse(_in_language(house, settled.call.action_url, _language(request)), 303)
-    return await _go_on(house, request, session_id, 303)
+        return RedirectResponse(in_language(house, settled.call.action_url, _language(request)), 303)
+    return await _send_on(house, request, session_id)
+
+
+def _card(form: dict[str, str]) -> CardDetails:
+    """The card as it was typed, without what people put between the digits."""
+    number = re.sub(r"[\s.-]", "", form.get("card_number", ""))
+    expiry = form.get("card_expiry", "").strip()
+    parts = re.fullmatch(r"(\d{2})\D*(\d{2}|\d{4})|(\d)\D+(\d{2}|\d{4})", expiry, re.ASCII)
+    if parts:
+        expiry = f"{(parts[1] or parts[3]).zfill(2)}/{parts[2] or parts[4]}"
+    return CardDetails(number, expiry, form.get("card_cvc", "").strip())
 
 
 async def _show_mistake(
@@ -138,12 +139,26 @@ async def _show_mistake(
 ) -> Response:
     language = _language(request)
     seen = await see(house, _account(session_id), session_id)
+    if seen.state not in PAYABLE:
+        return _to_view(request, session_id)
     errors = {_FIELDS[refused.field]: texts(language)[_MISTAKES[refused.field, refused.problem]]}
     view = pay_view(house, seen, language, errors, {"card_expiry": form.get("card_expiry", "")[:10]})
-    return _page(request, view, seen, status=422)
+    return _page(view, status=422)
+
+
+async def _cancel(house: House, request: Request) -> Response:
+    """The payer's own button."""
+    return await _give_up(house, request, _send_on)
 
 
 async def _abandon(house: House, request: Request) -> Response:
+    """The same for clients, who expect a redirect."""
+    return await _give_up(house, request, _go_on)
+
+
+async def _give_up(
+    house: House, request: Request, go: Callable[[House, Request, str], Awaitable[Response]]
+) -> Response:
     session_id = request.path_params["session_id"]
     try:
         await payments.cancel(house, _payer(request, session_id), session_id)
@@ -151,7 +166,7 @@ async def _abandon(house: House, request: Request) -> Response:
         if refusal.status == 404:
             raise
         return _to_view(request, session_id)
-    return await _go_on(house, request, session_id)
+    return await go(house, request, session_id)
 
 
 async def _come_back(house: House, request: Request) -> Response:
@@ -160,18 +175,33 @@ async def _come_back(house: House, request: Request) -> Response:
     return await _go_on(house, request, session_id)
 
 
-async def _go_on(house: House, request: Request, session_id: str, status: int = 302) -> Response:
+async def _go_on(house: House, request: Request, session_id: str) -> Response:
     """To the merchant when it is over, else back to the page."""
     seen = await see(house, _account(session_id), session_id)
-    if seen.state in ("paid", "cancelled") and seen.href:
-        return RedirectResponse(seen.href, status)
+    if seen.state in OVER and seen.href:
+        return RedirectResponse(seen.href, 302)
     return _to_view(request, session_id)
+
+
+async def _send_on(house: House, request: Request, session_id: str) -> Response:
+    """The same, in answer to a form: browsers hold its redirects to ``form-action``, and a merchant's own too.
+
+    So the merchant's address is not a redirect of the form, but opened by a page that says how it went.
+    """
+    seen = await see(house, _account(session_id), session_id)
+    if seen.state in OVER and seen.href:
+        return _page(replace(pay_view(house, seen, _language(request)), goes_on=True))
+    return _to_view(request, session_id)
+
+
+async def _back_to_view(house: House, request: Request) -> Response:
+    return _to_view(request, request.path_params["session_id"])
 
 
 async def _state(house: House, request: Request) -> Response:
     session_id = request.path_params["session_id"]
     seen = await see(house, _account(session_id), session_id)
-    href = seen.href if seen.state in ("paid", "cancelled") else None
+    href = seen.href if seen.state in OVER else None
     return JSONResponse({"state": seen.state, "href": href}, headers=_HEADERS)
 
 
@@ -200,7 +230,7 @@ async def _challenge(house: House, request: Request) -> Response:
         approve_action=f"{base}/approve?language={language}",
         reject_action=f"{base}/reject?language={language}",
     )
-    return _html(render.render_challenge(view), 200, session.url.return_url)
+    return _html(render.render_challenge(view), 200, forms="*")
 
 
 async def _answer_challenge(house: House, request: Request) -> Response:
@@ -267,19 +297,21 @@ async def _form(request: Request) -> dict[str, str]:
         body += part
         if len(body) > _LARGEST_FORM:
             raise Refusal("body_too_large", f"expected a form of at most {_LARGEST_FORM} bytes")
-    return {name: values[0] for name, values in parse_qs(body.decode(errors="replace"), max_num_fields=20).items()}
+    if body.count(b"&") >= _MOST_FIELDS:
+        raise Refusal("body_too_large", f"expected a form of at most {_MOST_FIELDS} fields")
+    return {name: values[0] for name, values in parse_qs(body.decode(errors="replace")).items()}
 
 
 def _to_view(request: Request, session_id: str) -> Response:
     return RedirectResponse(f"/v1/view/{quote(session_id)}?language={_language(request)}", 303)
 
 
-def _page(request: Request, view: Any, seen: Seen, status: int = 200) -> Response:
-    return _html(render.render_pay(view), status, seen.session.url.return_url)
+def _page(view: PayView, status: int = 200) -> Response:
+    return _html(render.render_pay(view), status)
 
 
-def _plain(request: Request, state: Any, status: int) -> Response:
-    return _html(render.render_message(plain_view(state, _language(request))), status, None)
+def _plain(request: Request, state: State, status: int) -> Response:
+    return _html(render.render_message(plain_view(state, _language(request))), status)
 
 
 _HEADERS = {
@@ -289,14 +321,9 @@ _HEADERS = {
 }
 
 
-def _html(text: str, status: int, return_url: str | None) -> Response:
-    """Browsers apply ``form-action`` to redirects too, so the merchant's own origin has to be in it."""
-    merchant = ""
-    if return_url is not None:
-        parts = urlsplit(return_url)
-        merchant = f" {parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+def _html(text: str, status: int, forms: str = "'self'") -> Response:
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: https:; connect-src 'self'; "
-        f"base-uri 'none'; frame-ancestors 'none'; form-action 'self'{merchant}"
+        f"base-uri 'none'; frame-ancestors 'none'; form-action {forms}"
     )
     return HTMLResponse(text, status, {**_HEADERS, "Content-Security-Policy": policy})

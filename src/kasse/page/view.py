@@ -41,7 +41,8 @@ class PayView:
     another notice above the form. ``field_errors`` maps ``card_number``, ``card_expiry``, ``card_cvc`` to a
     translated text. ``entered`` keeps ``card_expiry`` over a mistake; card number and CVC never come back.
     ``this_month`` (``YYYY-MM``) is the account's own idea of today, for the expiry check in the browser:
-    sandbox clocks move and payers' clocks are wrong. What is ``None`` or empty is not shown.
+    sandbox clocks move and payers' clocks are wrong. With ``goes_on`` the page opens ``return_href`` by itself.
+    What is ``None`` or empty is not shown.
     """
 
     session_id: str
@@ -61,6 +62,7 @@ class PayView:
     entered: Mapping[str, str] = field(default_factory=dict)
     this_month: str | None = None
     return_href: str | None = None
+    goes_on: bool = False
     pay_action: str | None = None
     cancel_action: str | None = None
     poll_url: str | None = None

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -20,7 +21,6 @@ from typing import Any, TypeVar
 
 import apsw
 import msgspec
-import structlog
 
 from kasse.store.port import Contradiction, Decide, Loads, Query, Record, StoreUnavailable
 from kasse.store.sqlite_reads import SqliteLoads
@@ -31,7 +31,8 @@ T = TypeVar("T")
 _LARGEST_GROUP = 256
 _READERS = 4
 _BUSY_MS = 15_000
-_log = structlog.get_logger()
+# What a job can do wrong without harm to the transaction that it is a part of.
+_OF_THE_JOB = (apsw.SQLError, apsw.MismatchError, apsw.RangeError, apsw.TooBigError, apsw.BindingsError)
 
 
 @dataclass
@@ -54,6 +55,7 @@ class SqliteStore:
         self._open_connections: list[apsw.Connection] = []
         self._front = self._connect()
         self._front_loads = SqliteLoads(self._front)
+        self._back = self._connect()
         self._writer = threading.Thread(target=self._write_jobs, name="kasse-writer", daemon=True)
         self._closed = False
 
@@ -75,7 +77,10 @@ class SqliteStore:
     def _connect(self) -> apsw.Connection:
         connection = apsw.Connection(self._path, statementcachesize=200)
         connection.set_busy_timeout(_BUSY_MS)
-        _patiently(connection, "PRAGMA journal_mode = WAL")
+        if _patiently(connection, "PRAGMA journal_mode = WAL") != "wal":
+            raise StoreUnavailable(
+                f"the database {self._path} cannot have a write-ahead log; expected a file on a disk"
+            )
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         self._open_connections.append(connection)
@@ -84,23 +89,17 @@ class SqliteStore:
     # -- changes
 
     async def change(self, decide: Decide[T]) -> T:
-        if self._closed:
-            raise StoreUnavailable("the store is closed")
+        self._require_open()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._jobs.put(_Job(decide, loop, future))
         return await future
 
     def _write_jobs(self) -> None:
-        connection = self._connect()
-        loads = SqliteLoads(connection)
-        while True:
-            group = self._next_group()
-            if group:
-                self._commit(connection, loads, group)
-                _answer(group)
-            else:
-                return
+        loads = SqliteLoads(self._back)
+        while group := self._next_group():
+            _commit(self._back, loads, group)
+            _answer(group)
 
     def _next_group(self) -> list[_Job]:
         """The jobs that wait now, at least one; empty when the store closes."""
@@ -117,33 +116,23 @@ class SqliteStore:
             group.append(job)
         return group
 
-    def _commit(self, connection: apsw.Connection, loads: Loads, group: list[_Job]) -> None:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            for job in group:
-                _run_job(connection, loads, job)
-            connection.execute("COMMIT")
-        except apsw.Error as error:
-            # Nothing of the group is stored, whatever each job thought before.
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            _log.error("store_commit_failed", error=str(error), changes=len(group))
-            for job in group:
-                job.result, job.error = None, StoreUnavailable(f"the database cannot be written: {error}")
-
     # -- reads
 
     async def read(self, query: Query[T]) -> T:
+        self._require_open()
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, query)
 
     def _read(self, query: Query[T]) -> T:
-        loads: SqliteLoads | None = getattr(self._local, "loads", None)
-        if loads is None:
-            self._local.connection = self._connect()
-            loads = self._local.loads = SqliteLoads(self._local.connection)
-        return _read(self._local.connection, loads, query)
+        if not hasattr(self._local, "loads"):
+            try:
+                self._local.connection = self._connect()
+            except apsw.Error as error:
+                raise StoreUnavailable(f"the database cannot be read: {error}") from error
+            self._local.loads = SqliteLoads(self._local.connection)
+        return _read(self._local.connection, self._local.loads, query)
 
     async def glance(self, query: Query[T]) -> T:
+        self._require_open()
         # On the event loop itself: a look-up by primary key takes less time than a change of threads.
         return _read(self._front, self._front_loads, query)
 
@@ -152,7 +141,8 @@ class SqliteStore:
     async def book_put(self, account_id: str, key: str, entry: dict[str, Any]) -> dict[str, Any]:
         sql = "INSERT INTO sandbox_book (account_id, key, doc) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
         await self._statement(sql, account_id, key, _encode(entry))
-        return await self.book_get(account_id, key) or entry
+        found = await self.book_get(account_id, key)
+        return entry if found is None else found
 
     async def book_replace(self, account_id: str, key: str, before: dict[str, Any], after: dict[str, Any]) -> bool:
         sql = "UPDATE sandbox_book SET doc = ? WHERE account_id = ? AND key = ? AND doc = ?"
@@ -176,6 +166,10 @@ class SqliteStore:
 
         return await self.change(decide)
 
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+
     async def close(self) -> None:
         """Finish the changes that wait, then close the file."""
         if self._closed:
@@ -185,7 +179,9 @@ class SqliteStore:
         await asyncio.get_running_loop().run_in_executor(None, self._writer.join)
         self._readers.shutdown()
         for connection in self._open_connections:
-            connection.close()
+            # What cannot be moved from the write-ahead log into the file stays there for the next start.
+            with suppress(apsw.Error):
+                connection.close()
 
 
 def _read(connection: apsw.Connection, loads: Loads, query: Query[T]) -> T:
@@ -201,6 +197,27 @@ def _read(connection: apsw.Connection, loads: Loads, query: Query[T]) -> T:
         raise StoreUnavailable(f"the database cannot be read: {error}") from error
 
 
+def _commit(connection: apsw.Connection, loads: Loads, group: list[_Job]) -> None:
+    """Run a group in one transaction. Never raises, so that whoever waits gets an answer and the thread lives on."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for job in group:
+            _run_job(connection, loads, job)
+        connection.execute("COMMIT")
+    except Exception as error:
+        # Nothing of the group is stored, whatever each job thought before.
+        for job in group:
+            job.result, job.error = None, StoreUnavailable(f"the database cannot be written: {error}")
+        _roll_back(connection)
+
+
+def _roll_back(connection: apsw.Connection) -> None:
+    """End the transaction, unless SQLite has done so by itself. What fails here fails again at the next beginning."""
+    with suppress(apsw.Error):
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
 def _run_job(connection: apsw.Connection, loads: Loads, job: _Job) -> None:
     """Decide and write one job; its mistakes are its own and leave the rest of the group alone."""
     connection.execute("SAVEPOINT job")
@@ -210,9 +227,11 @@ def _run_job(connection: apsw.Connection, loads: Loads, job: _Job) -> None:
             write(connection, record)
     except apsw.ConstraintError as error:
         job.error = Contradiction(str(error))
+    except _OF_THE_JOB as error:
+        job.error = error
     except apsw.Error:
         raise
-    except Exception as error:
+    except BaseException as error:
         job.error = error
     if job.error is not None:
         connection.execute("ROLLBACK TO job")
@@ -235,7 +254,7 @@ def _answer(group: list[_Job]) -> None:
     for loop in {job.loop for job in group}:
         jobs = [job for job in group if job.loop is loop]
         # A loop that has closed meanwhile has nobody left who waits for an answer.
-        if not loop.is_closed():
+        with suppress(RuntimeError):
             loop.call_soon_threadsafe(_set_results, jobs)
 
 
@@ -253,13 +272,12 @@ def _encode(entry: dict[str, Any]) -> str:
     return msgspec.json.encode(entry, order="deterministic").decode()
 
 
-def _patiently(connection: apsw.Connection, sql: str) -> None:
-    """Run a statement that SQLite does not wait for by itself when the file is busy."""
+def _patiently(connection: apsw.Connection, sql: str) -> Any:
+    """Run a statement that SQLite does not wait for by itself when the file is busy; answers its one value."""
     deadline = time.monotonic() + _BUSY_MS / 1000
     while True:
         try:
-            connection.execute(sql)
-            return
+            return connection.execute(sql).get
         except apsw.BusyError:
             if time.monotonic() > deadline:
                 raise
@@ -283,6 +301,6 @@ def migrate(connection: apsw.Connection) -> list[str]:
             connection.execute("INSERT INTO migrations VALUES (?, datetime('now'))", (script.name,))
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        _roll_back(connection)
         raise
     return [script.name for script in missing]

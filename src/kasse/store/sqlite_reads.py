@@ -104,16 +104,19 @@ class SqliteLoads:
         return self._one(Draft, "SELECT doc FROM drafts WHERE account_id = ? AND id = ?", account_id, draft_id)
 
     async def order(self, account_id: str, order_id: str, lines: Collection[int] | None = None) -> OrderState | None:
-        row = None
-        for column in ("order_id", "id"):
-            row = next(self._connection.execute(f"{_ORDER}{column} = ?", (account_id, order_id)), None)
-            if row is not None:
-                break
-        if row is None:
+        order = self._head(account_id, order_id)
+        if order is None:
             return None
-        order = self._order(row)
         rows = self._line_rows(account_id, (order.id,), lines)
         return _state(order, [self._line(row) for row in rows])
+
+    def _head(self, account_id: str, name: str) -> Order | None:
+        # The internal id comes first: it must never lead to an order whose order_id happens to be the same.
+        for column in ("id", "order_id"):
+            row = next(self._connection.execute(f"{_ORDER}{column} = ?", (account_id, name)), None)
+            if row is not None:
+                return self._order(row)
+        return None
 
     def _line_rows(
         self, account_id: str, orders: Collection[str], lines: Collection[int] | None
@@ -122,7 +125,9 @@ class SqliteLoads:
         bindings: list[Any] = [account_id, *orders]
         if lines is not None:
             chosen = [line_id for line_id in lines if -(2**63) <= line_id < 2**63]
-            sql, bindings = f"{sql} AND line_id IN ({_places(chosen)})", [*bindings, *chosen]
+            # As JSON, because a statement takes no more than 32 766 parameters.
+            sql += " AND line_id IN (SELECT value FROM json_each(?))"
+            bindings.append(_json(chosen))
         return self._connection.execute(f"{sql} ORDER BY order_ref, line_id", bindings)
 
     def _line(self, row: tuple[Any, ...]) -> tuple[str, Line, LineSums]:
@@ -142,11 +147,14 @@ class SqliteLoads:
         )
 
     async def order_exists(self, account_id: str, order_id: str) -> bool:
-        sql = "SELECT 1 FROM orders WHERE account_id = ? AND order_id = ?"
+        sql = "SELECT 1 FROM orders WHERE account_id = ?1 AND (id = ?2 OR order_id = ?2)"
         return self._connection.execute(sql, (account_id, order_id)).get is not None
 
     async def orders(self, account_id: str, page: Page) -> list[OrderState]:
-        sql, bindings = _paged(_ORDER.replace("AND ", ""), "orders", (account_id,), page)
+        if page.after is not None:
+            first = self._head(account_id, page.after)
+            page = Page(page.limit, first.id if first else page.after)
+        sql, bindings = _paged(_ORDER.removesuffix(" AND "), "orders", (account_id,), page)
         orders = [self._order(row) for row in self._connection.execute(sql, bindings)]
         lines: dict[str, list[tuple[str, Line, LineSums]]] = {order.id: [] for order in orders}
         for row in self._line_rows(account_id, lines, None):
@@ -244,6 +252,10 @@ def _state(order: Order, lines: Iterable[tuple[str, Line, LineSums]]) -> OrderSt
         {line.line_id: line for _, line, _ in lines},
         {sums.line_id: sums for _, _, sums in lines},
     )
+
+
+def _json(values: Collection[int]) -> str:
+    return msgspec.json.encode(values).decode()
 
 
 def _places(values: Collection[Any]) -> str:

@@ -104,6 +104,8 @@ def _write_lines(connection: apsw.Connection, step: OrderStep) -> None:
             f"UPDATE order_lines SET {sets} WHERE account_id = ? AND order_ref = ? AND line_id = ?",  # noqa: S608
             (*amounts.values(), *keys.values()),
         )
+        if connection.changes() != 1:
+            raise Contradiction(f"order_lines: line {line_id} to change is not there")
 
 
 _SUMS = ("payable", "authorized", "cancelled", "captured", "refunded", "claimed")

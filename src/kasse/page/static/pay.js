@@ -139,11 +139,9 @@
       wrong[0].focus();
     });
 
-    // By the back button the page may come as it was left: busy, and with somebody's card in it.
-    window.addEventListener("pageshow", (event) => {
-      if (event.persisted) setBusy(false);
-      const cameBack = event.persisted || performance.getEntriesByType("navigation")[0]?.type === "back_forward";
-      if (cameBack && !busy) form.reset();
+    // By the back button the page may come with somebody's card in it.
+    window.addEventListener("pageshow", () => {
+      if (performance.getEntriesByType("navigation")[0]?.type === "back_forward" && !busy) form.reset();
       showBrand();
     });
     // Some browsers remember over a reload that a button was disabled.
@@ -156,7 +154,6 @@
       if (form.dataset.sent) event.preventDefault();
       form.dataset.sent = 1;
     });
-    window.addEventListener("pageshow", (event) => { if (event.persisted) delete form.dataset.sent; });
   }
 
   async function poll(url, state) {
@@ -176,6 +173,10 @@
 
   document.querySelectorAll("[data-card-form]").forEach(setUpForm);
   document.querySelectorAll("[data-once], [data-cancel-form]").forEach(setUpOnce);
+  // A page that was kept as it was left may be long out of date. Its address may be a form's: no reload().
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) location.replace(location.pathname + location.search);
+  });
   // Inside a frame of another site, browsers do not heed autofocus.
   const notice = document.querySelector("[autofocus]");
   window.addEventListener("load", () => requestAnimationFrame(() => {

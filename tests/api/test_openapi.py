@@ -1,0 +1,150 @@
+"""The OpenAPI document: valid, complete, and true enough that generated requests meet no error of the server."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from schemathesis.specs.openapi.definitions import OPENAPI_31
+
+from kasse.api import accounts, admin, drafts, ledger_entries, order_sessions, orders, sandbox, sessions, transactions
+from kasse.api.routes import Route
+from tests.running import Json, Running, Shop, line
+
+MODULES = (accounts, admin, drafts, ledger_entries, order_sessions, orders, sandbox, sessions, transactions)
+ROUTES = [route for module in MODULES for route in module.routes.all]
+
+
+@pytest.fixture(scope="module")
+def document(server: Running) -> Json:
+    answer = requests.get(f"{server.base_url}/openapi.json", timeout=20)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("application/json")
+    found: Json = answer.json()
+    return found
+
+
+def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
+    for path, found in document["paths"].items():
+        for method, operation in found.items():
+            yield method.upper(), path, operation
+
+
+def test_the_document_is_valid_openapi_3_1(document: Json) -> None:
+    assert document["openapi"].startswith("3.1.")
+    jsonschema_rs.Draft202012Validator(OPENAPI_31).validate(document)
+    for schema in document["components"]["schemas"].values():
+        jsonschema_rs.meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema})
+
+
+def test_every_declared_route_is_in_it_and_no_other(document: Json) -> None:
+    assert {(method, path) for method, path, _ in operations(document)} == {
+        (route.method, route.path) for route in ROUTES
+    }
+
+
+def test_every_operation_says_what_it_takes_and_answers(document: Json) -> None:
+    found = list(operations(document))
+    assert len({operation["operationId"] for _, _, operation in found}) == len(found)
+    by_route = {(route.method, route.path): route for route in ROUTES}
+    for method, path, operation in found:
+        route = by_route[method, path]
+        assert operation["summary"]
+        assert operation["tags"]
+        in_path = [each["name"] for each in operation["parameters"] if each["in"] == "path"]
+        assert in_path == re.findall(r"{(\w+)}", path)
+        assert ("security" in operation) == (route.scopes is not None)
+        assert ("requestBody" in operation) == (route.body is not None)
+        for scope in route.scopes or ():
+            assert scope in operation["description"]
+        assert "200" in operation["responses"]
+        for status in ("400", "401", "403", "404", "409", "413", "503"):
+            schema = operation["responses"][status]["content"]["application/json"]["schema"]
+            assert schema["$ref"].endswith("/ErrorBody")
+
+
+def test_lists_declare_their_pages(document: Json) -> None:
+    for path in ("orders", "orders/{order_id}/sessions"):
+        operation = document["paths"][f"/v1/accounts/{{aid}}/shopping/{path}"]["get"]
+        assert {"limit", "starting_after"} <= {each["name"] for each in operation["parameters"]}
+
+
+def test_every_reference_leads_somewhere(document: Json) -> None:
+    for reference in set(re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', json.dumps(document))):
+        assert reference in document["components"]["schemas"]
+
+
+@pytest.fixture(scope="module")
+def shop(server: Running) -> Shop:
+    return server.shop()
+
+
+@pytest.fixture(scope="module")
+def ids(shop: Shop) -> dict[str, str]:
+    """One of everything, so that half of the generated requests get further than "not found"."""
+    draft = shop.ok("POST", "draft_orders", {"order": {"currency": "NOK", "items": [line(1, 1000)]}})
+    order = shop.order(1000, 500)
+    session = shop.session(order)
+    paid = shop.pay(shop.session(order, 2))
+    return {
+        "aid": shop.account_id,
+        "draft_id": draft["id"],
+        "order_id": order["order_id"],
+        "session_id": session["id"],
+        "transaction_id": paid["transaction_id"],
+        "line_id": "1",
+    }
+
+
+@pytest.fixture(scope="module")
+def schema(server: Running) -> Any:
+    return schemathesis.openapi.from_url(f"{server.base_url}/openapi.json")
+
+
+# Without parameters and body there is nothing that a request could get wrong.
+GENERATED = [
+    pytest.param(route, mode, id=f"{route.method} {route.path} {mode.value}")
+    for route in ROUTES
+    for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+    if mode is GenerationMode.POSITIVE or route.body or route.query or "{" in route.path
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("route", "mode"), GENERATED)
+def test_generated_requests_meet_no_error_of_the_server(
+    schema: Any, shop: Shop, ids: dict[str, str], route: Route, mode: GenerationMode
+) -> None:
+    operation = schema[route.path][route.method]
+    known = {name: ids[name] for name in re.findall(r"{(\w+)}", route.path) if name in ids}
+    checks = [
+        *(not_a_server_error, content_type_conformance, response_schema_conformance, status_code_conformance),
+    ]
+
+    @settings(
+        max_examples=10,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode, path_parameters=known or None))
+    def send(case: schemathesis.Case[Any]) -> None:
+        case.call_and_validate(session=shop.http, checks=checks, timeout=20)
+
+    send()

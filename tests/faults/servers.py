@@ -1,0 +1,188 @@
+"""Servers as processes of their own, on a database that tests look into as well."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import requests
+
+from kasse.domain.history import OrderState
+from kasse.domain.transaction import Transaction, amounts
+from kasse.gateways.sandbox import Entry
+from kasse.main import open_house
+from kasse.operations import accounts
+from kasse.operations.house import House
+from kasse.operations.verification import Verified, verify
+from kasse.settings import Settings
+from kasse.store.port import Loads
+from tests.running import SCOPES, Shop
+
+T = TypeVar("T")
+
+KASSE = Path(sys.executable).parent / "kasse"
+ACCOUNT = "T12345678"
+PATIENCE_S = 60
+
+
+@dataclass
+class Server:
+    """``kasse serve`` on a port of its own. ``prefix`` comes before the command."""
+
+    database: str
+    gateway_timeout: float = 10.0
+    look_up_after: float = 0.1
+    prefix: tuple[str, ...] = ()
+    port: int = field(default_factory=lambda: _free_port())
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        settings = {
+            "KASSE_DATABASE": self.database,
+            "KASSE_PORT": str(self.port),
+            "KASSE_GATEWAY_TIMEOUT": str(self.gateway_timeout),
+            "KASSE_LOOK_UP_AFTER": str(self.look_up_after),
+            "KASSE_LOG_LEVEL": "error",
+        }
+        self.process = subprocess.Popen(
+            [*self.prefix, str(KASSE), "serve"],
+            env={**os.environ, **settings},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def wait_until_it_answers(self) -> None:
+        assert self.process is not None
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            assert self.process.poll() is None, "the server ended by itself"
+            try:
+                requests.get(self.base_url, timeout=PATIENCE_S)
+                return
+            except requests.ConnectionError:
+                assert time.monotonic() < deadline, "the server does not answer"
+                time.sleep(0.02)
+
+    def end(self, how: signal.Signals) -> None:
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(PATIENCE_S)
+            self.process = None
+
+    def shop(self, client_id: str, client_secret: str) -> Shop:
+        return Shop(self.base_url, ACCOUNT, client_id, client_secret)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def inside(database: str, work: Callable[[House], Awaitable[T]]) -> T:
+    """Do some work on the database, beside the servers or without them."""
+
+    async def run() -> T:
+        async with open_house(Settings(database=database)) as house:
+            return await work(house)
+
+    return asyncio.run(run())
+
+
+def make_client(database: str) -> tuple[str, str]:
+    """An account with a client that may do everything: the client's id and secret."""
+
+    async def work(house: House) -> tuple[str, str]:
+        await accounts.create_account(house, ACCOUNT, "Fjord & Fjell")
+        client, secret = await accounts.create_client(house, "test", ACCOUNT, scopes=SCOPES)
+        return client.client_id, secret
+
+    return inside(database, work)
+
+
+def verified(database: str) -> Verified:
+    return inside(database, verify)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Everything about orders and money that is stored, and what the sandbox has in its own book.
+
+    ``sessions`` and ``calls`` have the status of each; ``owed`` names the session of each callback.
+    """
+
+    orders: list[OrderState]
+    transactions: list[Transaction]
+    sessions: dict[str, str]
+    calls: dict[str, str]
+    owed: list[str]
+    book: dict[str, Entry]
+
+    @property
+    def claimed(self) -> int:
+        return sum(abs(sums.claimed) for order in self.orders for sums in order.sums.values())
+
+
+def look(database: str) -> Found:
+    return inside(database, find)
+
+
+async def find(house: House) -> Found:
+    async def query(loads: Any) -> Found:
+        orders = await _all_orders(loads)
+        transactions = [
+            transaction
+            for state in orders
+            for transaction in await loads.transactions_of_order(state.order.account_id, state.order.id)
+        ]
+        # No load lists all of these, so they are asked for in SQLite's own words.
+        rows = loads._connection.execute
+        return Found(
+            orders,
+            transactions,
+            dict(rows("SELECT id, status FROM sessions")),
+            dict(rows("SELECT key, state FROM gateway_calls")),
+            [id for (id,) in rows("SELECT session_id FROM deliveries ORDER BY session_id")],
+            {key: msgspec.json.decode(doc, type=Entry) for key, doc in rows("SELECT key, doc FROM sandbox_book")},
+        )
+
+    return await house.store.read(query)
+
+
+async def _all_orders(loads: Loads) -> list[OrderState]:
+    found: list[OrderState] = []
+    after = None
+    while part := await loads.orders_from(after, 500):
+        found += part
+        after = (part[-1].order.account_id, part[-1].order.id)
+    return found
+
+
+def differences(found: Found) -> list[str]:
+    """Where our transactions and the sandbox's book tell different stories, once every outcome is known."""
+    told: list[str] = []
+    for transaction in found.transactions:
+        entry = found.book.pop(transaction.id, Entry())
+        ours = amounts(transaction)
+        if ours.authorized and entry.state != "approved":
+            told.append(f"{transaction.id} is {transaction.status}, the book has it as {entry.state}")
+        if not ours.authorized and entry.state == "approved":
+            told.append(f"{transaction.id} is {transaction.status}, the book has approved {entry.amount}")
+        theirs = (entry.moved("capture"), entry.moved("refund"), entry.moved("void"))
+        if (ours.captured, ours.refunded, ours.voided) != theirs:
+            told.append(f"{transaction.id} has {ours}, the book has captured, refunded, voided {theirs}")
+    return [*told, *(f"the book has {key}, which is nothing of ours" for key in found.book)]

@@ -1,0 +1,215 @@
+"""How to bring the page into each of its states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import requests
+from playwright.sync_api import expect
+
+from kasse.clock import SystemClock
+from tests.page.browsing import CONFIRM, REFUSED, SILENT_VISA, Payer
+from tests.page.merchant import Merchant
+from tests.running import PATIENCE_S, Json, Running, Shop, line
+
+CART: tuple[Json, ...] = (
+    line(1, 129_900, description="Wool jumper, moss green", quantity=1),
+    line(2, 29_800, description="Socks", quantity=2),
+    line(3, 7_900, description="Delivery, parcel locker", quantity=1),
+)
+
+
+@dataclass
+class OwnTime:
+    """The machine's time, of which an account may be ahead."""
+
+    ahead: dict[str | None, timedelta] = field(default_factory=dict)
+    system: SystemClock = field(default_factory=SystemClock)
+
+    def now(self, account_id: str | None = None) -> datetime:
+        return self.system.now() + self.ahead.get(account_id, timedelta())
+
+
+@dataclass
+class Shopping:
+    """A merchant's side: opens sessions that lead back to his own server, and looks at what became of them."""
+
+    server: Running
+    shop: Shop
+    merchant: Merchant
+    clock: OwnTime
+
+    def order(self, *amounts: int, **more: Any) -> Json:
+        return self.shop.order(*amounts, **more)
+
+    def cart(self) -> Json:
+        return self.order(items=CART)
+
+    def session(self, order: Json | None = None, *lines: int, **more: Any) -> Json:
+        urls = {**self.merchant.urls, **more.pop("url", {})}
+        return self.shop.session(order or self.order(), *lines, url=urls, **more)
+
+    def events(self, session: Json) -> list[str]:
+        return [event["name"] for event in self.shop.read_session(session)["events"]]
+
+    def attempts(self, session: Json) -> int:
+        """How many payments were begun."""
+        return self.events(session).count("ADD_PAYMENT_INFORMATION")
+
+    def authorizations(self, order: Json) -> list[int]:
+        """What the sandbox holds for an order, by authorization."""
+        return [entry["amount"] for entry in self.shop.read_order(order)["authorizations"] if entry["success"]]
+
+    def move_time(self, by: timedelta) -> None:
+        """From now on this account lives later than everyone else."""
+        self.clock.ahead[self.shop.account_id] = by
+
+    def never_looks_up(self) -> None:
+        """A payment without an answer stays so: looking it up is due by the account's time, done by the machine's."""
+        self.move_time(timedelta(hours=1))
+
+    def look_up(self, session: Json) -> None:
+        """Ask the gateway now, as when the payer comes back from it."""
+        transaction_id = self.shop.read_session(session)["transaction_id"]
+        path = f"/v1/sessions/{session['id']}/redirect/{transaction_id}"
+        requests.get(self.server.base_url + path, allow_redirects=False, timeout=PATIENCE_S).raise_for_status()
+
+
+Leads = Callable[[Shopping, Payer, dict[str, str]], None]
+
+
+def ready(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    payer.open(shopping.session(shopping.cart()), **query)
+    payer.sees("ready")
+
+
+def long_order(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    items = [line(n, 10_000 * n, description=f"Lambswool blanket with a long name, no. {n}") for n in range(1, 9)]
+    payer.open(shopping.session(shopping.order(items=items)), **query)
+    payer.sees("ready")
+    payer.page.locator("details.more summary").click()
+
+
+def card_list(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    ready(shopping, payer, query)
+    payer.page.locator("aside details summary").click()
+
+
+def mistakes(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    """Told at once, by the script."""
+    ready(shopping, payer, query)
+    payer.pay("4000 0000 0000 0003", "12/20", "")
+    expect(payer.number).to_be_focused()
+
+
+def mistake(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    """Told by the server."""
+    ready(shopping, payer, query)
+    payer.pay("4242 4242 4242 4242")
+    expect(payer.alert).to_be_focused()
+
+
+def declined(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    ready(shopping, payer, query)
+    payer.pay(REFUSED)
+    payer.sees("declined")
+    expect(payer.alert).to_be_focused()
+
+
+def bank(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    ready(shopping, payer, query)
+    payer.pay(CONFIRM)
+    payer.sees("bank")
+
+
+def challenge(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    bank(shopping, payer, query)
+    payer.page.go_back()
+    payer.sees("challenge")
+
+
+def start_over(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    challenge(shopping, payer, query)
+    payer.page.locator("details.start-over > summary").click()
+
+
+def waiting(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    shopping.never_looks_up()
+    ready(shopping, payer, query)
+    payer.pay(SILENT_VISA)
+    payer.sees("waiting")
+
+
+def locked_elsewhere(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    order = shopping.cart()
+    shopping.shop.pay(shopping.session(order), CONFIRM)
+    payer.open(shopping.session(order), **query)
+    payer.sees("locked_elsewhere")
+
+
+def paid_elsewhere(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    order = shopping.cart()
+    link = shopping.session(order)
+    shopping.shop.pay(shopping.session(order))
+    payer.open(link, **query)
+    payer.sees("paid_elsewhere")
+
+
+def paid(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    session = shopping.session(shopping.cart())
+    shopping.shop.pay(session)
+    payer.open(session, **query)
+    payer.sees("paid")
+
+
+def cancelled(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    session = shopping.session(shopping.cart())
+    shopping.shop.ok("POST", f"/v1/sessions/{session['id']}/cancel")
+    payer.open(session, **query)
+    payer.sees("cancelled")
+
+
+def expired(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    session = shopping.session(shopping.cart())
+    shopping.move_time(timedelta(hours=25))
+    payer.open(session, **query)
+    payer.sees("expired")
+
+
+def not_found(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    payer.open({"url": f"{shopping.server.base_url}/v1/view/{shopping.shop.account_id}.nothing"}, **query)
+    payer.sees("not_found")
+
+
+def unavailable(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    """An express session whose shipping nobody has chosen yet."""
+    option = {"id": "post", "line_id": 9, "amount": 5000, "title": "Post"}
+    payer.open(shopping.session(shopping.cart(), express={"shipping_options": [option]}), **query)
+    payer.sees("unavailable")
+
+
+STATES: dict[str, Leads] = {
+    lead.__name__: lead
+    for lead in (
+        ready,
+        long_order,
+        card_list,
+        mistakes,
+        mistake,
+        declined,
+        bank,
+        challenge,
+        start_over,
+        waiting,
+        locked_elsewhere,
+        paid_elsewhere,
+        paid,
+        cancelled,
+        expired,
+        not_found,
+        unavailable,
+    )
+}

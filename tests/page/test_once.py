@@ -1,0 +1,211 @@
+"""Whatever the payer does, he pays once, and each page says clearly how things are."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.page.browsing import CONFIRM, SILENT_VISA, Payer
+from tests.page.states import STATES, Shopping
+
+pytestmark = pytest.mark.browser
+
+OVER = re.compile("^(Back at the shop|Thank you, your payment is complete)$")
+
+
+def test_a_double_click_pays_once(shopping: Shopping, payer: Payer) -> None:
+    order = shopping.order()
+    session = shopping.session(order)
+    payer.open(session)
+    payer.fill()
+    payer.pay_button.dblclick()
+    payer.is_at_the_shop()
+    assert shopping.authorizations(order) == [10_000]
+    assert shopping.attempts(session) == 1
+
+
+def test_while_paying_the_page_says_so_and_takes_no_second_click(shopping: Shopping, payer: Payer) -> None:
+    payer.open(shopping.session())
+    # The form is held back here, so that the answer does not come and end it.
+    payer.page.evaluate("addEventListener('submit', (event) => event.preventDefault())")
+    payer.pay()
+    expect(payer.pay_button).to_be_disabled()
+    expect(payer.pay_button).to_have_text("Paying …")
+    expect(payer.page.get_by_role("status").last).to_have_text(re.compile("Please keep this page open"))
+    expect(payer.cancel_button).to_be_disabled()
+
+
+def test_paying_in_two_tabs_one_after_the_other_pays_once(shopping: Shopping, payer: Payer) -> None:
+    order = shopping.order()
+    session = shopping.session(order)
+    other = payer.new_tab()
+    payer.open(session)
+    other.open(session)
+    payer.pay()
+    payer.is_at_the_shop()
+    other.pay()
+    other.sees("paid")
+    expect(other.heading).to_have_text("Thank you, your payment is complete")
+    assert shopping.authorizations(order) == [10_000]
+    assert shopping.attempts(session) == 1
+
+
+def test_paying_in_two_tabs_at_once_pays_once(shopping: Shopping, payer: Payer) -> None:
+    order = shopping.order()
+    session = shopping.session(order)
+    other = payer.new_tab()
+    for tab in (payer, other):
+        tab.open(session)
+        tab.fill()
+    for tab in (payer, other):
+        tab.pay_button.evaluate("button => setTimeout(() => button.click(), 50)")
+    for tab in (payer, other):
+        expect(tab.heading).to_have_text(OVER)
+    assert shopping.authorizations(order) == [10_000]
+    assert shopping.attempts(session) == 1
+
+
+def test_paying_in_a_second_tab_while_the_bank_is_silent_waits_too(shopping: Shopping, payer: Payer) -> None:
+    shopping.never_looks_up()
+    order = shopping.order()
+    session = shopping.session(order)
+    other = payer.new_tab()
+    other.open(session)
+    payer.open(session)
+    payer.pay(SILENT_VISA)
+    payer.sees("waiting")
+    other.pay()
+    other.sees("waiting")
+    other.page.goto(session["url"])
+    other.sees("waiting")
+    assert shopping.attempts(session) == 1
+    shopping.look_up(session)
+    for tab in (payer, other):
+        tab.is_at_the_shop()
+    assert shopping.authorizations(order) == [10_000]
+
+
+def test_paying_in_a_second_tab_while_the_bank_asks_in_the_first_ends_the_first(
+    shopping: Shopping, payer: Payer
+) -> None:
+    order = shopping.order()
+    session = shopping.session(order)
+    other = payer.new_tab()
+    other.open(session)
+    payer.open(session)
+    payer.pay(CONFIRM)
+    payer.sees("bank")
+    other.pay()
+    other.is_at_the_shop()
+    payer.page.get_by_role("button", name="Approve").click()
+    payer.is_at_the_shop()
+    assert shopping.authorizations(order) == [10_000]
+
+
+def test_going_back_after_paying_shows_that_it_is_paid(shopping: Shopping, payer: Payer) -> None:
+    order = shopping.order()
+    session = shopping.session(order)
+    payer.open(session)
+    payer.pay()
+    payer.is_at_the_shop()
+    payer.page.go_back()
+    payer.sees("paid")
+    payer.page.reload()
+    payer.sees("paid")
+    payer.page.get_by_role("link", name="Back to Fjord & Fjell").click()
+    payer.is_at_the_shop()
+    assert f"transaction_id={shopping.shop.account_id}" in payer.page.url
+    assert shopping.authorizations(order) == [10_000]
+    assert shopping.attempts(session) == 1
+
+
+def test_a_page_that_the_browser_kept_as_it_was_finds_out_how_things_are(shopping: Shopping, payer: Payer) -> None:
+    session = shopping.session()
+    payer.open(session)
+    payer.fill()
+    shopping.shop.pay(session)
+    payer.page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    payer.sees("paid")
+
+
+def test_a_card_is_not_left_in_the_form_for_whoever_goes_back(shopping: Shopping, payer: Payer) -> None:
+    payer.open(shopping.session())
+    payer.fill()
+    payer.page.goto(f"{shopping.merchant.base}/done")
+    payer.page.go_back()
+    payer.sees("ready")
+    for field in (payer.number, payer.expiry, payer.cvc):
+        expect(field).to_have_value("")
+
+
+def test_reloading_at_the_shop_pays_nothing(shopping: Shopping, payer: Payer) -> None:
+    order = shopping.order()
+    session = shopping.session(order)
+    payer.open(session)
+    payer.pay()
+    payer.is_at_the_shop()
+    payer.page.reload()
+    payer.is_at_the_shop()
+    assert shopping.authorizations(order) == [10_000]
+    assert shopping.attempts(session) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "title", "text", "leads_back"),
+    [
+        ("paid", "Thank you, your payment is complete", "You have paid NOK 1,676.00 to Fjord & Fjell.", True),
+        ("cancelled", "The payment was cancelled", "You have not been charged.", True),
+        ("expired", "This payment page has expired", "Go back to the shop to start a new payment.", True),
+        ("paid_elsewhere", "This order is already paid", "There is nothing left to pay here.", True),
+        ("not_found", "We cannot find this payment", "The address may be incomplete", False),
+        ("unavailable", "The payment page is not available right now", "check with the shop", False),
+    ],
+)
+def test_a_link_that_cannot_be_paid_says_why(
+    shopping: Shopping, payer: Payer, state: str, title: str, text: str, leads_back: bool
+) -> None:
+    STATES[state](shopping, payer, {})
+    expect(payer.heading).to_have_text(title)
+    expect(payer.page.get_by_role("main")).to_contain_text(text)
+    expect(payer.pay_button).to_have_count(0)
+    back = payer.page.get_by_role("link", name="Back to Fjord & Fjell")
+    expect(back).to_have_count(int(leads_back))
+    if leads_back:
+        back.click()
+        payer.is_at_the_shop()
+
+
+@pytest.mark.parametrize("state", ["cancelled", "expired"])
+def test_a_form_that_is_still_open_when_its_session_ends_pays_nothing(
+    shopping: Shopping, payer: Payer, state: str
+) -> None:
+    order = shopping.order()
+    session = shopping.session(order)
+    payer.open(session)
+    if state == "cancelled":
+        shopping.shop.ok("POST", f"/v1/sessions/{session['id']}/cancel")
+    else:
+        shopping.move_time(timedelta(hours=25))
+    payer.pay()
+    payer.sees(state)
+    assert shopping.authorizations(order) == []
+    assert shopping.attempts(session) == 0
+
+
+@pytest.mark.parametrize("path", ["/v1/view/nonsense", "/v1/view/T00000000.nothing", "/", "/?sid=../../etc/passwd"])
+def test_an_address_that_leads_nowhere_is_told_in_words(shopping: Shopping, payer: Payer, path: str) -> None:
+    response = payer.page.goto(shopping.server.base_url + path)
+    assert response is not None
+    assert response.status == 404
+    payer.sees("not_found")
+
+
+def test_the_address_of_the_web_sdk_opens_the_page_too(shopping: Shopping, payer: Payer) -> None:
+    session = shopping.session()
+    payer.page.goto(f"{shopping.server.base_url}/?language=nb&sid={session['id']}")
+    payer.sees("ready")
+    payer.pay()
+    payer.is_at_the_shop()
