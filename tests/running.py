@@ -161,7 +161,11 @@ def session_request(lines: Sequence[int], **more: Any) -> Json:
 @contextmanager
 def running(*, clock: Clock | None = None, database: str | None = None, **settings: Any) -> Iterator[Running]:
     """Serve until the end of the block; ``settings`` are those of ``Settings``."""
-    with tempfile.TemporaryDirectory(prefix="kasse-test-") as folder, socket.socket() as listener, _loop() as loop:
+    with (
+        tempfile.TemporaryDirectory(prefix="kasse-test-") as folder,
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener,
+        _loop() as loop,
+    ):
         listener.bind(("127.0.0.1", 0))
         listener.listen(512)
         chosen = Settings(

@@ -30,6 +30,7 @@ from kasse.domain.transaction import (
     left_on_lines,
     record,
     require_allowed,
+    require_lines,
     status_after,
 )
 from tests.domain.plain import items, transaction, transaction_event
@@ -324,6 +325,34 @@ def test_a_refund_named_again_before_the_answer_takes_no_other_line_instead() ->
     it = waiting(done(paid({1: 1000, 2: 1000}), "capture", 2000), "refund", 1000, {1: 1000})
     with pytest.raises(Refusal) as found:
         falls(it, "refund", 1000, {1: 1000})
+    assert found.value.reason == "outcome_unknown"
+
+
+# -- the lines that an entry of an order names
+
+
+def test_an_entry_of_an_order_may_take_what_its_lines_have_left() -> None:
+    require_lines(paid(), "capture", items(LINES))
+    require_lines(done(paid(), "capture", 400, {1: 400}), "capture", items({1: 600, 3: -1}))
+    require_lines(done(paid(), "capture", 400, {1: 400}), "refund", items({1: 400}))
+
+
+@pytest.mark.parametrize(
+    ("named", "n", "line_id", "left"), [({2: 500, 1: 601}, 1, 1, 600), ({3: -201}, 0, 3, -200), ({9: 1}, 0, 9, 0)]
+)
+def test_no_line_stands_in_for_one_that_an_entry_of_an_order_names(
+    named: dict[int, int], n: int, line_id: int, left: int
+) -> None:
+    with pytest.raises(Refusal) as found:
+        require_lines(done(paid(), "capture", 400, {1: 400}), "capture", items(named))
+    assert (found.value.reason, found.value.path) == ("amount_above_left", f"/items/{n}/amount")
+    assert f"line {line_id} has {left} left to capture" in found.value.message
+
+
+@pytest.mark.parametrize("held", [1, 700, 1000])
+def test_a_named_line_that_waits_for_an_answer_may_yet_have_enough(held: int) -> None:
+    with pytest.raises(Refusal) as found:
+        require_lines(waiting(paid(), "capture", held, {1: held}), "capture", items({1: 1000}))
     assert found.value.reason == "outcome_unknown"
 
 

@@ -257,7 +257,7 @@ def fall_on_lines(
     left = left_on_lines(transaction, kind)
     if amount == left_for(transaction, kind) and amount != sum(item.amount for item in items):
         return tuple(LineAmount(line_id, here) for line_id, here in left.items() if here)
-    waiting = {line.line_id for call in _awaited(transaction, kind) for line in call.lines}
+    waiting = _waiting_lines(transaction, kind)
     named: dict[int, int] = {}
     for item in items:
         here = left.get(item.line_id, 0) - named.get(item.line_id, 0)
@@ -279,13 +279,13 @@ def require_lines(transaction: Transaction, kind: CallKind, lines: Sequence[Line
 
     Raises ``Refusal``: outcome_unknown, amount_above_left.
     """
-    left = left_on_lines(transaction, kind)
-    waiting = {line.line_id for call in _awaited(transaction, kind) for line in call.lines}
+    left, waiting = left_on_lines(transaction, kind), _waiting_lines(transaction, kind)
     for n, line in enumerate(lines):
         here = left.get(line.line_id, 0)
-        if here == 0 and line.line_id in waiting:
+        fits = here * line.amount > 0 and abs(line.amount) <= abs(here)
+        if not fits and line.line_id in waiting:
             raise outcome_unknown(transaction, kind, line.amount)
-        if here * line.amount <= 0 or abs(line.amount) > abs(here):
+        if not fits:
             raise Refusal(
                 "amount_above_left",
                 f"line {line.line_id} has {here} left to {kind} in transaction {transaction.id}, {line.amount} was "
@@ -341,6 +341,10 @@ def check_operation(transaction: Transaction, kind: CallKind, amount: int) -> No
 def _awaited(transaction: Transaction, kind: CallKind) -> list[Pending]:
     """The calls whose answers decide how much a capture, refund or void may take."""
     return [call for call in transaction.pending if call.kind == "capture" or call.kind in _TAKES[kind]]
+
+
+def _waiting_lines(transaction: Transaction, kind: CallKind) -> set[int]:
+    return {line.line_id for call in _awaited(transaction, kind) for line in call.lines}
 
 
 def outcome_unknown(transaction: Transaction, kind: CallKind, amount: int) -> Refusal:

@@ -13,6 +13,7 @@ from kasse.domain import session as rules
 from kasse.domain.access import Caller
 from kasse.domain.history import OrderState, SessionOpened
 from kasse.domain.ledger import LineAmount
+from kasse.domain.money import MAX_AMOUNT
 from kasse.domain.order import Line
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import LIFETIME, ChosenItem, PaymentSession, SessionEvent, SessionUrl
@@ -68,6 +69,12 @@ def _for_order(
             "amount_not_positive",
             f"expected lines that add up to more than 0, got {amount}",
             path="/items",
+        )
+    if amount > MAX_AMOUNT:
+        raise Refusal(
+            "wrong_value",
+            f"expected lines and shipping of at most {MAX_AMOUNT} together, got {amount}",
+            path="/shipping_option/amount",
         )
     checkout_order: dict[str, Any] = {
         "amount": amount,
