@@ -37,7 +37,7 @@ def test_every_mistake_is_told_with_its_source_and_what_came(tmp_path: Path) -> 
             {"port": 70000},
             {
                 "KASSE_CONFIG": str(file),
-                "KASSE_DATABASE": "mysql://shop",
+                "KASSE_DATABASE": "mysql://me:secret@shop",
                 "KASSE_LOG_LEVEL": "loud",
                 "KASSE_GATEWAY_TIMEOUT": "soon",
                 "KASSE_PUBLIC_URL": "shop.example",
@@ -49,7 +49,8 @@ def test_every_mistake_is_told_with_its_source_and_what_came(tmp_path: Path) -> 
         f"workers in {file}",
         f"colour in {file}: there is no such setting",
         "port: expected 1 to 65535, got 70000",
-        "database: expected sqlite:///relative.db or sqlite:////absolute/path.db, got 'mysql://shop'",
+        "database: expected sqlite:///relative.db, sqlite:////absolute/path.db or postgresql://user@host/name",
+        "got 'mysql://***@shop'",
         "log_level: expected debug, info, warning or error, got 'loud'",
         "KASSE_GATEWAY_TIMEOUT",
         "got 'soon'",
@@ -57,6 +58,7 @@ def test_every_mistake_is_told_with_its_source_and_what_came(tmp_path: Path) -> 
         "look_up_after: expected more than 0 seconds, got 0.0",
     ):
         assert part in told
+    assert "secret" not in told
     assert len(raised.value.mistakes) == 8
 
 

@@ -18,7 +18,7 @@ import typer
 
 from kasse import __version__
 from kasse.domain.refusals import Refusal
-from kasse.settings import Settings, SettingsError, read_settings
+from kasse.settings import Settings, SettingsError, read_settings, without_password
 from kasse.store.port import StoreUnavailable
 
 T = TypeVar("T")
@@ -34,7 +34,9 @@ client_commands = typer.Typer(help="API clients of an account.", no_args_is_help
 cli.add_typer(account_commands, name="account")
 cli.add_typer(client_commands, name="client")
 
-Database = Annotated[str | None, typer.Option(help="sqlite:///relative.db or sqlite:////absolute/path.db")]
+Database = Annotated[
+    str | None, typer.Option(help="sqlite:///relative.db, sqlite:////absolute/path.db or postgresql://user@host/name")
+]
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
 Workers = Annotated[int | None, typer.Option(help="Processes that answer requests.")]
@@ -76,7 +78,9 @@ def serve(host: Host = None, port: Port = None, database: Database = None, worke
     """Answer requests until stopped."""
     settings = read_settings({"host": host, "port": port, "database": database, "workers": workers})
     sock = _listen(settings)
-    typer.echo(f"Kasse {__version__} on {settings.base_url}, database {settings.database}. Ctrl-C ends it.")
+    typer.echo(
+        f"Kasse {__version__} on {settings.base_url}, database {without_password(settings.database)}. Ctrl-C ends it."
+    )
     _serve(settings, sock)
 
 
@@ -141,7 +145,8 @@ async def _sample(settings: Settings, house: Any) -> tuple[Any, str]:
     """The sample and its payer's link; the secret is kept in a file beside the database, for its owner only."""
     from kasse.operations import sample
 
-    file = Path(settings.database.removeprefix("sqlite:///") + ".sample.json")
+    path = settings.database.removeprefix("sqlite:///") if settings.database.startswith("sqlite:") else "kasse"
+    file = Path(path + ".sample.json")
     found = msgspec.json.decode(file.read_bytes(), type=sample.Sample) if file.exists() else None
     if found is None or not await sample.is_there(house, found):
         found = await sample.make(house)
@@ -179,7 +184,7 @@ def migrate(database: Database = None) -> None:
     """Create the database or bring it up to date. Every other command does so by itself."""
     settings = read_settings({"database": database})
     _run(settings, _nothing)
-    typer.echo(f"{settings.database} is up to date")
+    typer.echo(f"{without_password(settings.database)} is up to date")
 
 
 async def _nothing(house: Any) -> None:
@@ -202,15 +207,7 @@ def config(database: Database = None) -> None:
     """Print the settings in force."""
     settings = read_settings({"database": database})
     for name, value in msgspec.structs.asdict(settings).items():
-        typer.echo(f"{name} = {json.dumps(_without_password(value))}")
-
-
-def _without_password(value: Any) -> Any:
-    """A database URL may hold a password."""
-    if isinstance(value, str) and "://" in value and "@" in value:
-        scheme, _, rest = value.partition("://")
-        return f"{scheme}://***@{rest.rpartition('@')[2]}"
-    return value
+        typer.echo(f"{name} = {json.dumps(without_password(value) if isinstance(value, str) else value)}")
 
 
 @cli.command()

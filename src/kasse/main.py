@@ -42,22 +42,28 @@ from kasse.operations.transactions import get_with_session
 from kasse.page import routes as page
 from kasse.settings import Settings, read_settings
 from kasse.store.port import Loads, Record, Store, StoreUnavailable
+from kasse.store.postgres import PostgresStore
 from kasse.store.sqlite import SqliteStore
 
 SETTLE_EVERY_S = 0.5
 _log = structlog.get_logger()
 
 
-def open_store(database: str) -> Store:
-    """Open ``sqlite:///relative.db`` or ``sqlite:////absolute/path.db``. Raises ``StoreUnavailable``."""
-    return SqliteStore.open(database.removeprefix("sqlite:///"))
+async def open_store(database: str) -> Store:
+    """Open ``sqlite:///relative.db``, ``sqlite:////absolute/path.db`` or ``postgresql://...``.
+
+    Raises ``StoreUnavailable``.
+    """
+    if database.startswith("postgresql://"):
+        return await PostgresStore.open(database)
+    return await asyncio.to_thread(SqliteStore.open, database.removeprefix("sqlite:///"))
 
 
 @asynccontextmanager
 async def open_house(settings: Settings, clock: Clock | None = None, ids: Ids | None = None) -> AsyncIterator[House]:
     """A working house: its store is open until the end of the block."""
     clock, ids = clock or SystemClock(), ids or Ids()
-    store = await asyncio.to_thread(open_store, settings.database)
+    store = await open_store(settings.database)
     try:
         tokens = Tokens(
             store,

@@ -39,6 +39,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
 
+def without_password(url: str) -> str:
+    """A database's URL as it may be shown."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if separator and "@" in rest else url
+
+
 class SettingsError(Exception):
     """What is wrong with the settings: one line for each mistake."""
 
@@ -92,8 +98,11 @@ def read_settings(
 def _mistakes(values: Mapping[str, Any]) -> list[str]:
     found = []
     database = values.get("database")
-    if database is not None and not database.startswith("sqlite:///"):
-        found.append(f"database: expected sqlite:///relative.db or sqlite:////absolute/path.db, got {database!r}")
+    if database is not None and not database.startswith(("sqlite:///", "postgresql://")):
+        found.append(
+            "database: expected sqlite:///relative.db, sqlite:////absolute/path.db or postgresql://user@host/name, "
+            f"got {without_password(database)!r}"
+        )
     url = values.get("public_url")
     if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
         found.append(f"public_url: expected an http or https URL, got {url!r}")

@@ -336,3 +336,13 @@ def test_a_session_is_cancelled_and_cannot_be_paid_any_more(shop: Shop, body: by
     assert shop.ok("POST", path) == cancelled
     shop.refused(409, "session_cancelled", "POST", shop.pay_path(session), {})
     assert shop.pay(shop.session(order))["status"] == "AUTHORIZED"
+
+
+def test_a_line_that_costs_nothing_is_paid_along_with_the_others(shop: Shop) -> None:
+    order = shop.order(1000, 0)
+    session = shop.session(order)
+    assert session["items"] == [{"line_id": "1", "amount": 1000}, {"line_id": "2", "amount": 0}]
+    paid = shop.pay(session)
+    assert paid["status"] == "AUTHORIZED"
+    shop.ok("POST", f"/v1/transactions/{paid['transaction_id']}/capture", {"amount": 1000})
+    assert shop.read_order(order)["payment_status"] == "paid"

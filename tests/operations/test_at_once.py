@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 
 from kasse.domain.refusals import Refusal
-from kasse.gateways.port import Answer, Instruction
+from kasse.gateways.port import Answer, Approved, Instruction, NoAnswer
 from kasse.gateways.sandbox import Sandbox
-from kasse.operations import payments, transactions, verification
+from kasse.operations import payments, settling, transactions, verification
 from kasse.operations.house import House
 from kasse.operations.settling import Settled
 from tests.operations.conftest import ACCOUNT, Merchant
@@ -140,3 +140,51 @@ async def test_a_payer_who_starts_over_while_his_payment_succeeds_does_not_lose_
     released = sum(step.get("moved", 0) for step in book.get("steps", {}).values())
     status = (await merchant.transaction(transaction.id)).status
     assert (status, released) in (("AUTHORIZED", 0), ("DECLINED", 1000))
+    await consistent(merchant.house)
+
+
+async def test_a_yes_that_was_on_its_way_when_the_payer_started_over_comes_too_late(
+    merchant: Merchant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = await merchant.order(1000)
+    session = await merchant.session(order, 1)
+    call = (await merchant.pay(session, CHALLENGE)).call
+    sandbox = cast(Sandbox, merchant.house.gateways["sandbox"])
+    void = sandbox.void
+
+    async def meanwhile_a_look_up_brings_its_answer(instruction: Instruction) -> Answer:
+        await sandbox.answer_challenge(ACCOUNT, call.key, True)
+        answer = await void(instruction)
+        await settling.settle(merchant.house, ACCOUNT, call.key, Approved())
+        return answer
+
+    monkeypatch.setattr(sandbox, "void", meanwhile_a_look_up_brings_its_answer)
+    await payments.start_over(merchant.house, ACCOUNT, session.id)
+    assert (await merchant.transaction(call.key)).status == "DECLINED"
+    assert (await merchant.state(order)).sums[1].authorized == 0
+    assert (await merchant.pay(session)).transaction.status == "AUTHORIZED"
+
+
+async def test_a_payment_whose_end_was_not_confirmed_ends_when_it_is(
+    merchant: Merchant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = await merchant.order(1000)
+    session = await merchant.session(order, 1)
+    transaction = (await merchant.pay(session, CHALLENGE)).transaction
+    sandbox = cast(Sandbox, merchant.house.gateways["sandbox"])
+    void = sandbox.void
+
+    async def answer_lost(instruction: Instruction) -> Answer:
+        await void(instruction)
+        raise NoAnswer
+
+    monkeypatch.setattr(sandbox, "void", answer_lost)
+    with pytest.raises(Refusal) as refused:
+        await payments.start_over(merchant.house, ACCOUNT, session.id)
+    assert refused.value.reason == "outcome_unknown"
+    monkeypatch.undo()
+    await payments.come_back(merchant.house, ACCOUNT, session.id, transaction.id)
+    assert (await merchant.state(order)).sums[1].claimed == 1000
+    await merchant.settle()
+    assert (await merchant.transaction(transaction.id)).status == "DECLINED"
+    assert (await merchant.state(order)).sums[1].claimed == 0

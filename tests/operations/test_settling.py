@@ -214,7 +214,6 @@ async def test_capturing_the_shipping_leaves_the_lines_alone(merchant: Merchant)
     assert await merchant.captured(order) == {1: 0}
 
 
-@pytest.mark.xfail(reason="transactions._lines takes more for the shipping than the shipping has left")
 async def test_the_shipping_is_captured_once_and_the_rest_falls_on_the_lines(merchant: Merchant) -> None:
     order = await merchant.order(1000)
     transaction = await merchant.paid(order, 1, shipping=100)

@@ -72,9 +72,10 @@ async def test_closing_leaves_one_file_and_every_change_in_it(file: Path) -> Non
 
 
 async def test_closing_leaves_no_thread_behind(file: Path) -> None:
+    before = set(threading.enumerate())
     async with opened(file) as store:
         await asyncio.gather(*(_account(store, n) for n in range(20)))
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("kasse-writer")]
+    assert not [thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith("kasse-")]
 
 
 async def test_the_folder_of_a_new_database_is_made(tmp_path: Path) -> None:

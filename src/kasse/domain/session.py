@@ -106,6 +106,10 @@ def choose(state: OrderState, items: Sequence[ChosenItem]) -> tuple[LineAmount, 
         sums = state.sums.get(item.line_id)
         if sums is None:
             raise line_not_found(item.line_id, f"/items/{n}/line_id")
+        if sums.payable == 0 and not item.amount:
+            # A line that costs nothing, such as free freight, goes along with the others.
+            chosen[item.line_id] = LineAmount(item.line_id, 0)
+            continue
         if sums.left_to_pay == 0:
             raise Refusal(
                 "nothing_left_to_pay",

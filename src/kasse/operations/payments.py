@@ -76,7 +76,7 @@ async def _start(house: House, caller: Caller, session_id: str, gateway: str) ->
             started_at=now,
             by=caller.by,
             request_id=caller.request_id,
-            look_up_at=first_look_up(house, caller.account_id),
+            look_up_at=first_look_up(house),
             items=transaction.items,
             lines=session.items,
             entry_id=house.ids.uuid(),

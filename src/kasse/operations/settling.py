@@ -133,6 +133,9 @@ async def look_up(house: House, call: GatewayCall, transaction: Transaction) -> 
                 answer = Declined(PaymentError("the gateway never received the payment", type=("ERROR",)))
     except (TimeoutError, NoAnswer):
         return await settle(house, call.account_id, call.key, None)
+    except Exception as error:
+        _log.error("gateway_look_up_failed", gateway=call.gateway, kind=call.kind, key=call.key, exc_info=error)
+        return await settle(house, call.account_id, call.key, None)
     if answer is None and call.kind != "authorize":
         return await make_call(house, call, transaction, None)
     return await settle(house, call.account_id, call.key, answer)
@@ -166,7 +169,7 @@ async def _begin_to_close(house: House, call: GatewayCall) -> Settled:
         found = await _load(loads, call.account_id, call.key)
         if found.call.state != "waiting_for_payer":
             return found, ()
-        look_up_at = first_look_up(house, call.account_id)
+        look_up_at = first_look_up(house)
         closing = msgspec.structs.replace(
             found.call, state="closing", look_up_at=look_up_at, version=found.call.version + 1
         )
@@ -216,10 +219,13 @@ async def _load(loads: Loads, account_id: str, key: str) -> Settled:
     return Settled(call, transaction, session, call.error)
 
 
-def first_look_up(house: House, account_id: str) -> datetime:
-    """When to look a call up whose maker never came back: after the longest time that its answer may take."""
+def first_look_up(house: House) -> datetime:
+    """When to look a call up whose maker never came back: after the longest time that its answer may take.
+
+    By the server's clock, whatever the account's own says: it is about what happens here and now.
+    """
     wait = house.settings.gateway_timeout + house.settings.look_up_after
-    return house.clock.now(account_id) + timedelta(seconds=wait)
+    return house.clock.now() + timedelta(seconds=wait)
 
 
 def _postponed(house: House, before: Settled, answer: PayerNeeded | None) -> tuple[Settled, Sequence[Record]]:
@@ -233,7 +239,7 @@ def _postponed(house: House, before: Settled, answer: PayerNeeded | None) -> tup
         state=_undecided(before.call, answer),
         action_url=before.call.action_url if answer is None else answer.url,
         look_ups=before.call.look_ups + 1,
-        look_up_at=now + min(pause, LONGEST_LOOK_UP_PAUSE),
+        look_up_at=house.clock.now() + min(pause, LONGEST_LOOK_UP_PAUSE),
         version=before.call.version + 1,
     )
     transaction = before.transaction
@@ -374,8 +380,8 @@ def _owed(house: House, session: PaymentSession, occasion: Occasion) -> list[Rec
     url = session.url.callback_url
     if url is None:
         return []
-    now = house.clock.now(session.account_id)
-    owed = callbacks.delivery(session.account_id, house.ids.uuid(), url, occasion, now)
+    # Calls leave by the server's clock, whatever the account's own says.
+    owed = callbacks.delivery(session.account_id, house.ids.uuid(), url, occasion, house.clock.now())
     return [] if owed is None else [owed]
 
 

@@ -102,7 +102,7 @@ async def _start(
             started_at=now,
             by=caller.by,
             request_id=caller.request_id,
-            look_up_at=first_look_up(house, caller.account_id),
+            look_up_at=first_look_up(house),
             reference=request.reference,
             reason=request.reason,
             metadata=request.metadata,
@@ -126,8 +126,13 @@ def _lines(transaction: Transaction, kind: CallKind, amount: int, request: Opera
     if request.order_request is not None:
         rules.require_lines(transaction, kind, request.lines)
         return request.lines
-    shipping = transaction.shipping_option or {}
-    for_shipping = sum(item["amount"] for item in request.items if item.get("line_id") == shipping.get("line_id"))
-    if 0 < for_shipping <= amount:
-        return rules.fall_on_lines(transaction, kind, amount - for_shipping, request.lines)
-    return rules.fall_on_lines(transaction, kind, amount, request.lines)
+    shipping = transaction.shipping_option
+    named = sum(
+        item["amount"]
+        for item in request.items
+        if shipping is not None and str(item.get("line_id")) == str(shipping["line_id"])
+    )
+    # What is left of the transaction and of none of its lines is left of the shipping.
+    beside_lines = rules.left_for(transaction, kind) - sum(rules.left_on_lines(transaction, kind).values())
+    for_shipping = max(0, min(named, beside_lines, amount))
+    return rules.fall_on_lines(transaction, kind, amount - for_shipping, request.lines)

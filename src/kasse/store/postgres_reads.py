@@ -1,0 +1,349 @@
+"""The reads of the PostgreSQL engine: ``Loads`` as questions that the engine puts to the database.
+
+A load does not talk to the database itself. It yields a question, and ``answer`` runs the work that asks: so the
+engine chooses the connection and the moment, and nothing else can be waited for.
+
+Each statement names its account to the database before it reads (see ``kasse_lock`` in the migrations). It does so
+in the same round trip: ``room`` comes first, because what is read depends on its result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from kasse.domain.access import Account, Client, Grant, ServerSecret, SignatureSecret, SigningKey
+from kasse.domain.callbacks import Attempt, Delivery
+from kasse.domain.history import Event, OrderState
+from kasse.domain.ledger import Entry, LineSums, OrderSums
+from kasse.domain.order import Draft, Line, Order
+from kasse.domain.profile import Profile
+from kasse.domain.session import PaymentSession
+from kasse.domain.transaction import GatewayCall, Transaction
+from kasse.store.port import Page
+from kasse.store.sqlite_reads import from_milliseconds, milliseconds
+
+T = TypeVar("T")
+Rows = Sequence[Sequence[Any]]
+
+EVERY_ACCOUNT = "*"
+_LARGEST = 2**63
+
+
+@dataclass(frozen=True)
+class Question:
+    """A statement and what it is about: what a load waits for."""
+
+    sql: str
+    values: tuple[Any, ...]
+
+    def __await__(self) -> Generator[Question, Rows, Rows]:
+        return (yield self)
+
+
+async def answer(work: Awaitable[T], ask: Callable[[Question], Awaitable[Rows]]) -> T:
+    """Run a decision or a query to its end, ``ask`` answering its questions."""
+    coroutine = cast(Coroutine[Question, Rows | None, T], work)
+    rows: Rows | None = None
+    try:
+        while True:
+            question = coroutine.send(rows)
+            if not isinstance(question, Question):
+                raise RuntimeError("a decision or query waited for something other than its loads")
+            rows = await ask(question)
+    except StopIteration as done:
+        return cast(T, done.value)
+    finally:
+        coroutine.close()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A record that something was decided on: its table, key and version."""
+
+    table: str
+    account: str
+    key: str
+    version: int
+
+
+@dataclass
+class PostgresLoads:
+    """The reads, and a note of what they saw: the versions of single records, and whether there was more to see."""
+
+    seen: list[Seen] = field(default_factory=list)
+    saw_a_list: bool = False
+
+    async def _rows(self, sql: str, *values: Any) -> Rows:
+        if not all(_storable(value) for value in values):
+            # Neither half a surrogate nor a NUL can be stored in a text, so there is nothing of that name.
+            return ()
+        return await Question(sql, values)
+
+    async def _one(self, type_: type[T], account_id: str, sql: str, *values: Any) -> T | None:
+        rows = await self._rows(in_room(sql), account_id, *values)
+        return _decode(rows[0][0], type_) if rows else None
+
+    async def _all(self, type_: type[T], account_id: str, sql: str, *values: Any) -> list[T]:
+        return [_decode(row[0], type_) for row in await self._rows(in_room(sql), account_id, *values)]
+
+    async def _list(self, type_: type[T], account_id: str, sql: str, *values: Any) -> list[T]:
+        """Like ``_all``, for what a later row could be missing from."""
+        self.saw_a_list = True
+        return await self._all(type_, account_id, sql, *values)
+
+    async def _by_key(self, type_: type[T], table: str, account_id: str, key: str, column: str = "id") -> T | None:
+        """A record with versions, by its primary key."""
+        sql = f"SELECT doc FROM {table} WHERE account_id = room.id AND {column} = $2"  # noqa: S608
+        record: Any = await self._one(type_, account_id, sql, key)
+        if record is not None:
+            self.seen.append(Seen(table, account_id, key, record.version))
+        return cast(T | None, record)
+
+    # -- accounts and who may do what in them
+
+    async def account(self, account_id: str) -> Account | None:
+        account = await self._one(Account, account_id, "SELECT doc FROM accounts WHERE account_id = room.id")
+        if account is not None:
+            self.seen.append(Seen("accounts", account_id, "", account.version))
+        return account
+
+    async def client(self, account_id: str, id: str) -> Client | None:
+        return await self._by_key(Client, "clients", account_id, id)
+
+    async def client_by_login(self, account_id: str, client_id: str) -> Client | None:
+        sql = "SELECT doc FROM clients WHERE account_id = room.id AND client_id = $2 AND NOT deleted"
+        client = await self._one(Client, account_id, sql, client_id)
+        if client is not None:
+            self.seen.append(Seen("clients", account_id, client.id, client.version))
+        return client
+
+    async def clients(self, account_id: str) -> list[Client]:
+        sql = "SELECT doc FROM clients WHERE account_id = room.id AND NOT deleted ORDER BY created_at DESC, id DESC"
+        return await self._list(Client, account_id, sql)
+
+    async def grant(self, account_id: str, id: str) -> Grant | None:
+        return await self._by_key(Grant, "grants", account_id, id)
+
+    async def grants(self, account_id: str, client: str | None = None) -> list[Grant]:
+        sql = "SELECT doc FROM grants WHERE account_id = room.id AND NOT deleted"
+        order = " ORDER BY created_at DESC, id DESC"
+        if client is None:
+            return await self._list(Grant, account_id, sql + order)
+        return await self._list(Grant, account_id, sql + " AND client = $2" + order, client)
+
+    async def signing_keys(self) -> list[SigningKey]:
+        self.saw_a_list = True
+        rows = await self._rows("SELECT doc FROM server_signing_keys ORDER BY created_at DESC, kid")
+        return [_decode(row[0], SigningKey) for row in rows]
+
+    async def server_secret(self, name: str) -> ServerSecret | None:
+        rows = await self._rows("SELECT doc FROM server_secrets WHERE name = $1", name)
+        return _decode(rows[0][0], ServerSecret) if rows else None
+
+    async def signature_secret(self, account_id: str) -> SignatureSecret | None:
+        sql = "SELECT doc FROM signature_secrets WHERE account_id = room.id ORDER BY created_at DESC LIMIT 1"
+        return next(iter(await self._list(SignatureSecret, account_id, sql)), None)
+
+    async def profile(self, account_id: str, profile_id: str) -> Profile | None:
+        return await self._by_key(Profile, "profiles", account_id, profile_id)
+
+    async def draft(self, account_id: str, draft_id: str) -> Draft | None:
+        return await self._by_key(Draft, "drafts", account_id, draft_id)
+
+    # -- orders
+
+    async def order(self, account_id: str, order_id: str, lines: Collection[int] | None = None) -> OrderState | None:
+        sql = f"{_ORDER.format(_LINES_NAMED)} WHERE o.account_id = room.id AND {_named(2)}"
+        named = None if lines is None else [line_id for line_id in lines if -_LARGEST <= line_id < _LARGEST]
+        rows = await self._rows(in_room(sql), account_id, order_id, named)
+        if not rows:
+            return None
+        state = _state(rows[0])
+        self.seen.append(Seen("orders", account_id, state.order.id, state.order.version))
+        return state
+
+    async def orders(self, account_id: str, page: Page) -> list[OrderState]:
+        self.saw_a_list = True
+        start = f"SELECT created_at, id FROM orders WHERE account_id = $1 AND {_named(2)}"  # noqa: S608
+        sql = _paged(_ORDER.format("") + " WHERE o.account_id = room.id", start, page)
+        return [_state(row) for row in await self._rows(in_room(sql), account_id, *_after(page))]
+
+    async def orders_from(self, after: tuple[str, str] | None, limit: int) -> list[OrderState]:
+        self.saw_a_list = True
+        sql = _ORDER.format("") + " WHERE room.id = $1 AND (o.account_id, o.id) > ($2, $3) ORDER BY 1, o.id LIMIT $4"
+        return [_state(row) for row in await self._rows(in_room(sql), EVERY_ACCOUNT, *(after or ("", "")), limit)]
+
+    async def order_exists(self, account_id: str, order_id: str) -> bool:
+        # A name that is free now and taken before the commit is refused by the unique keys.
+        sql = "SELECT 1 FROM orders WHERE account_id = room.id AND (id = $2 OR order_id = $2)"
+        return bool(await self._rows(in_room(sql), account_id, order_id))
+
+    async def entries(self, account_id: str, order: str) -> list[Entry]:
+        self._see_of_order(account_id, order)
+        return (await self._by_order(Entry, "ledger_entries", account_id, (order,)))[order]
+
+    async def events(self, account_id: str, order: str) -> list[Event]:
+        self._see_of_order(account_id, order)
+        return (await self._by_order(Event, "order_events", account_id, (order,)))[order]
+
+    async def entries_of(self, account_id: str, orders: Collection[str]) -> dict[str, list[Entry]]:
+        self.saw_a_list = True
+        return await self._by_order(Entry, "ledger_entries", account_id, orders)
+
+    async def events_of(self, account_id: str, orders: Collection[str]) -> dict[str, list[Event]]:
+        self.saw_a_list = True
+        return await self._by_order(Event, "order_events", account_id, orders)
+
+    def _see_of_order(self, account_id: str, order: str) -> None:
+        """What belongs to an order grows with the order's version only: it is enough to have seen that before."""
+        if not any((seen.table, seen.account, seen.key) == ("orders", account_id, order) for seen in self.seen):
+            self.saw_a_list = True
+
+    async def _by_order(
+        self, type_: type[T], table: str, account_id: str, orders: Collection[str]
+    ) -> dict[str, list[T]]:
+        sql = f"SELECT order_ref, doc FROM {table} WHERE account_id = room.id AND order_ref = ANY($2) "  # noqa: S608
+        found: dict[str, list[T]] = {order: [] for order in orders}
+        for order, doc in await self._rows(in_room(sql + "ORDER BY order_ref, seq"), account_id, list(orders)):
+            found[order].append(_decode(doc, type_))
+        return found
+
+    # -- payments
+
+    async def session(self, account_id: str, session_id: str) -> PaymentSession | None:
+        return await self._by_key(PaymentSession, "sessions", account_id, session_id)
+
+    async def sessions_of(self, account_id: str, order: str, page: Page) -> list[PaymentSession]:
+        start = "SELECT created_at, id FROM sessions WHERE account_id = $1 AND id = $3"
+        sql = _paged("SELECT doc FROM sessions AS o WHERE account_id = room.id AND order_ref = $2", start, page)
+        return await self._list(PaymentSession, account_id, sql, order, *_after(page))
+
+    async def transaction(self, account_id: str, transaction_id: str) -> Transaction | None:
+        return await self._by_key(Transaction, "transactions", account_id, transaction_id)
+
+    async def transactions_of_order(self, account_id: str, order: str) -> list[Transaction]:
+        sql = "SELECT doc FROM transactions WHERE account_id = room.id AND order_ref = $2 ORDER BY created_at, id"
+        return await self._list(Transaction, account_id, sql, order)
+
+    async def gateway_call(self, account_id: str, key: str) -> GatewayCall | None:
+        return await self._by_key(GatewayCall, "gateway_calls", account_id, key, column="key")
+
+    async def due_gateway_calls(self, now: datetime, limit: int) -> list[GatewayCall]:
+        # No list to be guarded: each is taken by its version, and one that becomes due meanwhile waits for the next.
+        sql = (
+            "SELECT doc FROM gateway_calls WHERE room.id = $1 AND state <> 'done' AND look_up_at <= $2 "
+            "ORDER BY look_up_at LIMIT $3"
+        )
+        return await self._all(GatewayCall, EVERY_ACCOUNT, sql, milliseconds(now), limit)
+
+    # -- callbacks
+
+    async def due_deliveries(self, now: datetime, limit: int, busy_receivers: Collection[str] = ()) -> list[Delivery]:
+        # As with the gateway calls.
+        sql = (
+            "SELECT doc FROM deliveries WHERE room.id = $1 AND status = 'waiting' AND due_at <= $2 "
+            "AND receiver <> ALL($4::text[]) ORDER BY due_at LIMIT $3"
+        )
+        return await self._all(Delivery, EVERY_ACCOUNT, sql, milliseconds(now), limit, list(busy_receivers))
+
+    async def delivery(self, account_id: str, delivery_id: str) -> Delivery | None:
+        return await self._by_key(Delivery, "deliveries", account_id, delivery_id)
+
+    async def deliveries_of(self, account_id: str, session_id: str) -> list[Delivery]:
+        sql = "SELECT doc FROM deliveries WHERE account_id = room.id AND session_id = $2 ORDER BY owed"
+        return await self._list(Delivery, account_id, sql, session_id)
+
+    async def attempts(self, account_id: str, delivery_id: str) -> list[Attempt]:
+        # No list to be guarded: the next number can be taken once.
+        sql = "SELECT doc FROM delivery_attempts WHERE account_id = room.id AND delivery_id = $2 ORDER BY number"
+        return await self._all(Attempt, account_id, sql, delivery_id)
+
+    async def attempts_of(self, account_id: str, session_id: str) -> dict[str, list[Attempt]]:
+        sql = (
+            "SELECT attempt.doc FROM deliveries JOIN delivery_attempts AS attempt ON attempt.account_id = room.id "
+            "AND attempt.delivery_id = deliveries.id "
+            "WHERE deliveries.account_id = room.id AND session_id = $2 ORDER BY attempt.delivery_id, number"
+        )
+        found: dict[str, list[Attempt]] = {}
+        for attempt in await self._list(Attempt, account_id, sql, session_id):
+            found.setdefault(attempt.delivery_id, []).append(attempt)
+        return found
+
+    # -- the sandbox gateway's book
+
+    async def book_entry(self, account_id: str, key: str) -> dict[str, Any] | None:
+        sql = "SELECT doc FROM sandbox_book WHERE account_id = room.id AND key = $2"
+        return await self._one(dict[str, Any], account_id, sql, key)
+
+
+def in_room(sql: str) -> str:
+    """Name the account, then read. OFFSET 0 keeps the planner from mixing the two."""
+    return (
+        "SELECT found.* FROM (SELECT set_config('kasse.account', $1, true) AS id OFFSET 0) AS room, "  # noqa: S608
+        f"LATERAL ({sql} OFFSET 0) AS found"
+    )
+
+
+# {} is for which lines.
+_ORDER = (
+    "SELECT o.account_id, doc, status, payment_status, authorized, cancelled, captured, refunded, updated_at, version, "
+    "last_hash, ARRAY(SELECT ROW(line_id, payable, l.authorized, l.cancelled, l.captured, l.refunded, claimed, l.doc) "
+    "FROM order_lines AS l WHERE l.account_id = o.account_id AND order_ref = o.id {} ORDER BY line_id) FROM orders AS o"
+)
+_LINES_NAMED = "AND ($3::bigint[] IS NULL OR line_id = ANY($3))"
+
+
+def _named(number: int) -> str:
+    """By either id; the internal one must never lead to an order whose order_id happens to be the same."""
+    return f"(id = ${number} OR order_id = ${number}) ORDER BY id = ${number} DESC LIMIT 1"
+
+
+def _paged(sql: str, start: str, page: Page) -> str:
+    """Newest first from a key on, never by offset. The limit is told as a number, so that the plan can count on it."""
+    if page.after is not None:
+        sql += f" AND (o.created_at, o.id) < ({start})"
+    return f"{sql} ORDER BY o.created_at DESC, o.id DESC LIMIT {page.limit:d}"
+
+
+def _after(page: Page) -> tuple[str, ...]:
+    return () if page.after is None else (page.after,)
+
+
+def _state(row: Sequence[Any]) -> OrderState:
+    _, doc, status, payment_status, *sums, updated_at, version, last_hash, lines = row
+    order = msgspec.structs.replace(
+        _decode(doc, Order),
+        status=status,
+        payment_status=payment_status,
+        sums=OrderSums(*sums),
+        updated_at=from_milliseconds(updated_at),
+        version=version,
+        last_hash=last_hash,
+    )
+    return OrderState(
+        order,
+        {line[0]: _decode(line[7], Line) for line in lines},
+        {line[0]: LineSums(*line[:7]) for line in lines},
+    )
+
+
+def _storable(value: Any) -> bool:
+    try:
+        return not isinstance(value, str) or b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+
+def _decode(doc: str, type_: type[T]) -> T:
+    decoder = _decoders.get(type_)
+    if decoder is None:
+        decoder = _decoders[type_] = msgspec.json.Decoder(type_)
+    return cast(T, decoder.decode(doc))

@@ -1,0 +1,93 @@
+"""The writes of the PostgreSQL engine: all records of a change in one call of ``kasse_write`` (see the migrations)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from kasse.domain.access import Client, Grant, SignatureSecret, SigningKey
+from kasse.domain.history import OrderCreated, OrderStep
+from kasse.store.port import Record
+from kasse.store.postgres_reads import Seen
+from kasse.store.sqlite_reads import milliseconds
+from kasse.store.sqlite_writes import _SUMS, _TABLES, _doc
+
+LISTED = (Client, Grant, SigningKey, SignatureSecret)
+"""The records that decisions look for in lists: whoever adds one must not be overlooked."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Columns of a row of a table. ``doc`` None leaves the one that is there."""
+
+    table: str
+    new: bool
+    keys: dict[str, Any]
+    columns: dict[str, Any]
+    doc: str | None = None
+
+
+def statement(commit: UUID, records: Sequence[Record], seen: Sequence[Seen]) -> tuple[Any, ...]:
+    """The call that stores ``records`` if what the change was decided on is as it was seen: SQL and its values."""
+    rows = [row for record in records for row in _rows(record)]
+    # What is written is guarded by its own version.
+    written = {(row.table, *row.keys.values()) for row in rows}
+    others = [one for one in seen if (one.table, one.account, *([one.key] if one.key else [])) not in written]
+    return (
+        "SELECT kasse_write($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        commit,
+        [row.table for row in rows],
+        [row.new for row in rows],
+        [msgspec.json.encode(row.keys | row.columns).decode() for row in rows],
+        [row.doc for row in rows],
+        [one.table for one in others],
+        [one.account for one in others],
+        [one.key for one in others],
+        [one.version for one in others],
+    )
+
+
+def _rows(record: Record) -> Iterator[_Row]:
+    if isinstance(record, OrderStep):
+        yield from _step_rows(record)
+        return
+    table, keys, columns = _TABLES[type(record)]
+    yield _Row(table, getattr(record, "version", 1) == 1, keys(record), columns(record), _doc(record))
+
+
+def _step_rows(step: OrderStep) -> Iterator[_Row]:
+    order, event = step.order, step.event
+    new = isinstance(event.what, OrderCreated)
+    head: dict[str, Any] = {
+        "status": order.status,
+        "payment_status": order.payment_status,
+        "authorized": order.sums.authorized,
+        "cancelled": order.sums.cancelled,
+        "captured": order.sums.captured,
+        "refunded": order.sums.refunded,
+        "updated_at": milliseconds(order.updated_at),
+        "version": order.version,
+        "last_hash": order.last_hash,
+    }
+    if new:
+        head["order_id"] = order.order_id
+        # To search by only; a text cannot hold NUL.
+        head["merchant_reference"] = order.merchant_reference and order.merchant_reference.replace("\0", "\ufffd")
+        head["created_at"] = milliseconds(order.created_at)
+    keys = {"account_id": order.account_id, "id": order.id}
+    yield _Row("orders", new, keys, head, _doc(order) if new else None)
+    owner = {"account_id": order.account_id, "order_ref": order.id}
+    for line_id, sums in step.sums.items():
+        line = step.lines.get(line_id)
+        amounts = {name: getattr(sums, name) for name in _SUMS}
+        yield _Row(
+            "order_lines", line is not None, owner | {"line_id": line_id}, amounts, None if line is None else _doc(line)
+        )
+    yield _Row("order_events", True, owner | {"seq": event.seq}, {}, _doc(event))
+    if step.entry is not None:
+        entry = {"id": step.entry.id, "kind": step.entry.kind}
+        yield _Row("ledger_entries", True, owner | {"seq": event.seq}, entry, _doc(step.entry))
