@@ -102,8 +102,7 @@ class SignatureSecret(msgspec.Struct, frozen=True):
     created_by: str
 
 
-@dataclass(frozen=True)
-class RequestNote:
+class RequestNote(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an order event remembers of the request that caused it. ``body`` holds no card data, ever."""
 
     method: str
@@ -120,6 +119,22 @@ class Caller:
     scopes: frozenset[str]
     request_id: str
     request: RequestNote | None = None
+
+
+class StoredAnswer(msgspec.Struct, frozen=True):
+    """What a request with an ``Idempotency-Key`` was answered (auth reference, A-10).
+
+    ``id`` is made of the key, the method and the path. While ``status`` is 0 the request is still under way, or was
+    cut off after its effect was stored.
+    """
+
+    account_id: str
+    id: str
+    digest: str
+    created_at: datetime
+    status: int = 0
+    body: str = ""
+    version: int = 1
 
 
 def account_id(text: str) -> str:

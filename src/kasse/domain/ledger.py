@@ -25,14 +25,14 @@ EntryKind = Literal["authorization", "capture", "refund", "cancellation"]
 PaymentStatus = Literal["pending", "partially_paid", "paid", "partially_refunded", "refunded"]
 
 
-class LineAmount(msgspec.Struct, frozen=True):
+class LineAmount(msgspec.Struct, frozen=True, omit_defaults=True):
     """An amount of one line, in minor units of the order's currency."""
 
     line_id: int
     amount: int
 
 
-class Part(msgspec.Struct, frozen=True):
+class Part(msgspec.Struct, frozen=True, omit_defaults=True):
     """The share of a capture, refund or cancellation that falls on one authorization."""
 
     authorization_id: str
@@ -40,7 +40,7 @@ class Part(msgspec.Struct, frozen=True):
     amount: int
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One fact in an order's ledger. Only entries with ``success`` count.
 
     ``parts`` says which authorizations a capture, refund or cancellation draws on. ``transaction_id`` is set when

@@ -21,7 +21,7 @@ OrderStatus = Literal["open", "closed", "cancelled"]
 DraftStatus = Literal["open", "completed", "deleted"]
 
 
-class Line(msgspec.Struct, frozen=True):
+class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of an order. Amounts are minor units, tax included; ``given`` is the item as it was sent."""
 
     line_id: int
@@ -31,7 +31,16 @@ class Line(msgspec.Struct, frozen=True):
     version: int = 1
 
 
-class DraftNote(msgspec.Struct, frozen=True):
+class Comment(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A remark on an order."""
+
+    id: str
+    text: str
+    created_at: datetime
+    created_by: str
+
+
+class DraftNote(msgspec.Struct, frozen=True, omit_defaults=True):
     """One change of a draft, kept with it."""
 
     id: str
@@ -41,7 +50,7 @@ class DraftNote(msgspec.Struct, frozen=True):
     request: RequestNote | None
 
 
-class Draft(msgspec.Struct, frozen=True):
+class Draft(msgspec.Struct, frozen=True, omit_defaults=True):
     """An order in the making. ``orders`` holds the ids of what it became."""
 
     account_id: str
@@ -59,10 +68,12 @@ class Draft(msgspec.Struct, frozen=True):
     version: int = 1
 
 
-class Order(msgspec.Struct, frozen=True):
+class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     """The head of an order; its lines and their sums are kept beside it.
 
-    ``version`` counts its events, ``last_hash`` is the end of their chain.
+    ``version`` counts its events, ``last_hash`` is the end of their chain. ``status_changes`` tells who closed or
+    cancelled it, when and why, under the names of the wire. ``replaced`` is the version in which a draft took the place
+    of all that it held; sessions from before are not paid.
     """
 
     account_id: str
@@ -78,10 +89,13 @@ class Order(msgspec.Struct, frozen=True):
     options: dict[str, Any] = {}
     status: OrderStatus = "open"
     draft_id: str | None = None
+    comments: tuple[Comment, ...] = ()
+    status_changes: dict[str, Any] = {}
     sums: OrderSums = OrderSums()
     payment_status: PaymentStatus = "pending"
     version: int = 0
     last_hash: str = ""
+    replaced: int = 0
 
     @property
     def merchant_reference(self) -> str | None:
@@ -185,32 +199,207 @@ def require_line(draft: Draft, line_id: int) -> None:
         raise Refusal("line_not_found", f"draft {draft.id} has no line {line_id}")
 
 
-def order_from_draft(draft: Draft, id: str, order_id: str, by: str, now: datetime) -> tuple[Order, tuple[Line, ...]]:
-    """Turn an open draft into an order.
+DRAFT_STEPS: dict[DraftStatus, frozenset[DraftStatus]] = {
+    "open": frozenset({"completed", "deleted"}),
+    "completed": frozenset(),
+    "deleted": frozenset(),
+}
+ORDER_STEPS: dict[OrderStatus, frozenset[OrderStatus]] = {
+    "open": frozenset({"closed", "cancelled"}),
+    "closed": frozenset({"open"}),
+    "cancelled": frozenset(),
+}
+"""The lives of drafts and orders (orders reference, section 9 and O-9)."""
 
-    Raises ``Refusal``: draft_not_open, wrong_state (a draft without lines), wrong_value (more money than can be told
-    apart, in whatever lines are paid together).
+
+def draft_step(draft: Draft, status: DraftStatus) -> Draft:
+    """Move a draft on. Raises ``Refusal`` (draft_not_open)."""
+    if status not in DRAFT_STEPS[draft.status]:
+        require_open(draft)
+    return msgspec.structs.replace(draft, status=status)
+
+
+def check_order_step(order: Order, status: OrderStatus) -> None:
+    """Raises ``Refusal`` (wrong_state) for a step that the table does not have."""
+    if status not in ORDER_STEPS[order.status]:
+        allowed = ", ".join(sorted(ORDER_STEPS[order.status])) or "nothing"
+        raise Refusal(
+            "wrong_state",
+            f"order {order.order_id} is {order.status} and can become {allowed}, {status} was asked for",
+        )
+
+
+def store_of(line: Line, given: Mapping[str, Any]) -> str | None:
+    """The store that sells a line: its own, else the order's (O-17)."""
+    for owner in (line.given, given):
+        store = owner.get("store")
+        if isinstance(store, dict) and store.get("id") is not None:
+            return str(store["id"])
+    return None
+
+
+def split(draft: Draft) -> list[tuple[Line, ...]]:
+    """The lines of each order that a draft becomes: one for each store, unless ``split_draft`` is false (O-17).
+
+    Raises ``Refusal`` (wrong_value) when the draft has an order id of its own and would become several.
     """
+    if draft.options.get("split_draft") is False:
+        return [draft.lines]
+    groups: dict[str | None, list[Line]] = {}
+    for line in draft.lines:
+        groups.setdefault(store_of(line, draft.given), []).append(line)
+    if len(groups) > 1 and (draft.given.get("order_id") is not None):
+        raise Refusal(
+            "wrong_value",
+            f"expected split_draft false with an order_id of your own, this draft becomes {len(groups)} orders",
+            path="/options/split_draft",
+        )
+    return [tuple(lines) for lines in groups.values()] or [()]
+
+
+def marks(order: Order, lines: Iterable[Line]) -> frozenset[tuple[str, str]]:
+    """The names and values by which an order is found in lists (orders reference, section 10)."""
+    given, lines = order.given, tuple(lines)
+    found: set[tuple[str, Any]] = {("merchant_reference", given.get("merchant_reference"))}
+    found.add(("customer_id", _id_of(given.get("customer"))))
+    found |= {("store_id", store_of(line, given)) for line in lines}
+    found.add(("store_id", _id_of(given.get("store"))))
+    for line in lines:
+        for discount in line.given.get("discount_lines") or ():
+            found.add(("items_discount_lines_discount_type", discount.get("discount_type")))
+    trips = given.get("itinerary")
+    for trip in trips if isinstance(trips, list) else [trips]:
+        if isinstance(trip, dict):
+            found.add(("itinerary_travel_mode", trip.get("travel_mode")))
+            found |= {
+                (f"itinerary_{name}", _id_of(trip.get(name))) for name in ("arrival_address", "departure_address")
+            }
+    return frozenset((name, str(value)) for name, value in found if value is not None and len(str(value)) <= 255)
+
+
+def _id_of(value: Any) -> Any:
+    """The id of an object, or its name."""
+    if not isinstance(value, dict):
+        return value if isinstance(value, str) else None
+    return value.get("id", value.get("name"))
+
+
+UPDATABLE = (
+    "external_ids",
+    "external_links",
+    "itinerary",
+    "attachments",
+    "courier_id",
+    "pickup_at",
+    "delivery_id",
+    "customer",
+    "shipping_address",
+    "billing_address",
+    "metadata",
+    "merchant_reference",
+)
+UPDATABLE_OF_ITEMS = (
+    "status",
+    "original_currency",
+    "original_gross_amount",
+    "conversion_rate_ppm",
+    "conversion_rate_timestamp",
+    "conversion_rate_source",
+)
+"""What may change on an order once it is made: never amounts, currency or ids (O-13)."""
+
+
+def merged(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Apply a merge patch (RFC 7396): null removes, objects merge, everything else replaces."""
+    result = dict(before)
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        elif isinstance(value, Mapping):
+            inner = result.get(name)
+            result[name] = merged(inner if isinstance(inner, Mapping) else {}, value)
+        else:
+            result[name] = value
+    return result
+
+
+def wire_time(time: datetime) -> str:
+    """A time as the wire has it: RFC 3339 in UTC, whole milliseconds."""
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def updated_item(lines: Mapping[int, Line], line_id: int, patch: Mapping[str, Any]) -> dict[str, Any]:
+    """An item with what may change of it changed. Discounts may be described anew, not altered in sum.
+
+    Raises ``Refusal``: line_not_found, amount_mismatch.
+    """
+    line = lines.get(line_id)
+    if line is None:
+        raise Refusal("line_not_found", f"the order has no line {line_id}", path="/items")
+    item = merged(line.given, {name: value for name, value in patch.items() if name in UPDATABLE_OF_ITEMS})
+    for name, now in (("gross_amount", line.gross_amount), ("net_amount", payable(line))):
+        if patch.get(name, now) != now:
+            raise Refusal(
+                "amount_mismatch", f"line {line_id} has {name} {now}, which cannot become {patch[name]}", path="/items"
+            )
+    discounts = patch.get("discount_lines")
+    if discounts is not None:
+        total = sum(each["amount"] for each in discounts)
+        if total != line.discount_amount:
+            raise Refusal(
+                "amount_mismatch",
+                f"line {line_id} has discounts of {line.discount_amount}, which cannot become {total}",
+                path="/items",
+            )
+        item["discount_lines"] = discounts
+    return item
+
+
+def require_lines(draft: Draft) -> None:
+    """A draft that can be completed. Raises ``Refusal``: draft_not_open, wrong_state (no lines at all)."""
     require_open(draft)
     if not draft.lines:
         raise Refusal("wrong_state", f"expected at least one item to make an order of, draft {draft.id} has none")
-    check_total(draft.lines, "")
-    gross, net = totals(draft.lines)
-    order = Order(
-        account_id=draft.account_id,
+
+
+def order_from_draft(
+    draft: Draft, lines: Sequence[Line], id: str, order_id: str, by: str, now: datetime
+) -> tuple[Order, tuple[Line, ...]]:
+    """Turn lines of an open draft into an order.
+
+    Raises ``Refusal``: draft_not_open, wrong_state (no lines at all), wrong_value (too much in all).
+    """
+    require_lines(draft)
+    given = {name: value for name, value in draft.given.items() if name != "order_id"}
+    order = new_order(draft.account_id, id, order_id, draft.currency, lines, given, by, now)
+    return msgspec.structs.replace(order, options=draft.options, draft_id=draft.id), tuple(lines)
+
+
+def new_order(
+    account_id: str,
+    id: str,
+    order_id: str,
+    currency: str,
+    lines: Sequence[Line],
+    given: dict[str, Any],
+    by: str,
+    now: datetime,
+) -> Order:
+    """An open order of these lines. Raises ``Refusal`` (wrong_value: too much in all)."""
+    check_total(lines, "/items")
+    gross, net = totals(lines)
+    return Order(
+        account_id=account_id,
         id=id,
         order_id=order_id,
-        currency=draft.currency,
+        currency=currency,
         gross_amount=gross,
         net_amount=net,
         created_at=now,
         created_by=by,
         updated_at=now,
-        given=draft.given,
-        options=draft.options,
-        draft_id=draft.id,
+        given=given,
     )
-    return order, draft.lines
 
 
 def require_order_open(order: Order) -> None:

@@ -54,8 +54,11 @@ REASONS: dict[str, tuple[int, str]] = {
     "transaction_not_found": _MISSING,
     "authorization_not_found": _MISSING,
     "entry_not_found": _MISSING,
+    "comment_not_found": _MISSING,
     # the wrong moment
     "already_exists": _CONFLICT,
+    "idempotency_key_reused": _CONFLICT,
+    "request_under_way": _CONFLICT,
     "wrong_state": _CONFLICT,
     "order_not_open": _CONFLICT,
     "draft_not_open": _CONFLICT,

@@ -13,7 +13,7 @@ import msgspec
 
 from kasse.domain.history import OrderState
 from kasse.domain.ledger import LineAmount, check_amount, line_not_found
-from kasse.domain.order import require_order_open
+from kasse.domain.order import Order, require_order_open
 from kasse.domain.refusals import Refusal
 
 SessionStatus = Literal["open", "paying", "paid", "cancelled", "expired"]
@@ -50,7 +50,8 @@ class PaymentSession(msgspec.Struct, frozen=True):
 
     ``order`` is the internal id of the order it was opened for, None when it carries an order of its own.
     ``checkout_order`` is the order as the checkout side shows it: amount, currency, merchant_reference, items.
-    ``transaction_id`` names the one payment that is under way or has succeeded.
+    ``transaction_id`` names the one payment that is under way or has succeeded, ``order_version`` the version of the
+    order that the session was opened for.
     """
 
     account_id: str
@@ -75,6 +76,7 @@ class PaymentSession(msgspec.Struct, frozen=True):
     cancelled_at: datetime | None = None
     cancelled_by: str | None = None
     version: int = 1
+    order_version: int = 0
 
     @property
     def merchant_reference(self) -> str:
@@ -86,6 +88,16 @@ class ChosenItem(msgspec.Struct, frozen=True):
 
     line_id: int
     amount: int | None = None
+
+
+def require_current(session: PaymentSession, order: Order) -> None:
+    """Raises ``Refusal`` (session_cancelled) when the order was replaced after the session was opened for it."""
+    if session.order_version < order.replaced:
+        raise Refusal(
+            "session_cancelled",
+            f"expected a session for what order {order.order_id} holds now, it was replaced after session {session.id} "
+            "was opened",
+        )
 
 
 def choose(state: OrderState, items: Sequence[ChosenItem]) -> tuple[LineAmount, ...]:
@@ -129,7 +141,9 @@ def check_claim(state: OrderState, items: Sequence[LineAmount]) -> None:
     """
     require_order_open(state.order)
     for item in items:
-        sums = state.sums[item.line_id]
+        sums = state.sums.get(item.line_id)
+        if sums is None:
+            raise line_not_found(item.line_id, "")
         if abs(item.amount) > abs(sums.left_to_pay):
             raise Refusal(
                 "nothing_left_to_pay",

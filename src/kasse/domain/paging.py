@@ -1,0 +1,61 @@
+"""Lists are read page by page: by a key, never by an offset, so that they stay put while rows are added.
+
+Source: orders reference, section 10 and O-11, O-12.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from datetime import datetime
+
+import msgspec
+
+from kasse.domain.refusals import Refusal
+
+_SIGNATURE_BYTES = 16
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Which part of a list: at most ``limit`` items after the one named ``after``, newest first."""
+
+    limit: int = 10
+    after: str | None = None
+
+
+class Filters(msgspec.Struct, frozen=True):
+    """What a list is narrowed to. ``marks`` are (name, values): any one of the values of every name must be there."""
+
+    status: tuple[str, ...] = ()
+    payment_status: tuple[str, ...] = ()
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    marks: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+def page_token(key: bytes, about: str, after: str) -> str:
+    """A token for the page after an item. ``about`` names the list, so that it is good for this list only."""
+    signed = _signature(key, about, after) + after.encode()
+    return base64.urlsafe_b64encode(signed).decode().rstrip("=")
+
+
+def read_page_token(key: bytes, about: str, token: str) -> str:
+    """The item that a token names. Raises ``Refusal`` (wrong_value) for one that is not ours or another list's."""
+    try:
+        signed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        after = signed[_SIGNATURE_BYTES:].decode()
+    except ValueError:
+        signed, after = b"", ""
+    if not hmac.compare_digest(signed[:_SIGNATURE_BYTES], _signature(key, about, after)):
+        raise Refusal(
+            "wrong_value",
+            f"expected the next_page_token of an answer of this same list, got {token[:60]!r}",
+            path="/page_token",
+        )
+    return after
+
+
+def _signature(key: bytes, about: str, after: str) -> bytes:
+    text = f"page\n{about}\n{after}".encode()
+    return hmac.new(key, text, hashlib.sha256).digest()[:_SIGNATURE_BYTES]
