@@ -8,15 +8,15 @@ write. It must be free of other effects, because an engine may run it again when
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from kasse.domain.access import Account, Client, Grant, ServerSecret, SignatureSecret, SigningKey
+from kasse.domain.access import Account, Client, Grant, ServerSecret, SignatureSecret, SigningKey, StoredAnswer
 from kasse.domain.callbacks import Attempt, Delivery
 from kasse.domain.history import Event, OrderState, OrderStep
 from kasse.domain.ledger import Entry
 from kasse.domain.order import Draft
+from kasse.domain.paging import Filters, Page
 from kasse.domain.profile import Profile
 from kasse.domain.session import PaymentSession
 from kasse.domain.transaction import GatewayCall, Transaction
@@ -30,6 +30,7 @@ Record = (
     | SigningKey
     | ServerSecret
     | SignatureSecret
+    | StoredAnswer
     | Profile
     | Draft
     | OrderStep
@@ -48,14 +49,6 @@ class StoreUnavailable(Exception):
 
 class Contradiction(Exception):
     """The database refused a change that breaks one of its constraints: a mistake of ours, nothing is stored."""
-
-
-@dataclass(frozen=True)
-class Page:
-    """Which part of a list: at most ``limit`` items after the one named ``after``, newest first."""
-
-    limit: int = 10
-    after: str | None = None
 
 
 class Loads(Protocol):
@@ -84,14 +77,18 @@ class Loads(Protocol):
     async def signature_secret(self, account_id: str) -> SignatureSecret | None:
         """The newest one."""
 
+    async def stored_answer(self, account_id: str, id: str) -> StoredAnswer | None: ...
+
     async def profile(self, account_id: str, profile_id: str) -> Profile | None: ...
 
     async def draft(self, account_id: str, draft_id: str) -> Draft | None: ...
 
+    async def drafts(self, account_id: str, filters: Filters, page: Page) -> list[Draft]: ...
+
     async def order(self, account_id: str, order_id: str, lines: Collection[int] | None = None) -> OrderState | None:
         """An order with the lines named, or with all of them."""
 
-    async def orders(self, account_id: str, page: Page) -> list[OrderState]:
+    async def orders(self, account_id: str, filters: Filters, page: Page) -> list[OrderState]:
         """With all their lines."""
 
     async def orders_from(self, after: tuple[str, str] | None, limit: int) -> list[OrderState]:
@@ -174,5 +171,9 @@ class Store(Protocol):
         ...
 
     async def book_get(self, account_id: str, key: str) -> dict[str, Any] | None: ...
+
+    async def forget_answers(self, before: datetime) -> int:
+        """Remove the stored answers that are older; answers how many they were."""
+        ...
 
     async def close(self) -> None: ...

@@ -20,6 +20,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from datetime import datetime
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -30,8 +31,9 @@ import structlog
 from kasse.store.port import Contradiction, Decide, Query, Record, StoreUnavailable
 from kasse.store.postgres_errors import Again, ConnectionLost, Faster, opening, plain_errors
 from kasse.store.postgres_migrate import migrate
-from kasse.store.postgres_reads import PostgresLoads, Question, Rows, answer
+from kasse.store.postgres_reads import EVERY_ACCOUNT, PostgresLoads, Question, Rows, answer, in_room
 from kasse.store.postgres_writes import LISTED, statement
+from kasse.store.sqlite_reads import milliseconds
 
 T = TypeVar("T")
 
@@ -214,6 +216,15 @@ class PostgresStore:
 
     async def _book_get(self, account_id: str, key: str) -> dict[str, Any] | None:
         return await self._read(lambda loads: cast(PostgresLoads, loads).book_entry(account_id, key))
+
+    async def forget_answers(self, before: datetime) -> int:
+        """One account after the other, because no statement may write to several."""
+        sql = in_room("SELECT DISTINCT account_id FROM answers WHERE room.id = $1 AND created_at < $2")
+        removed = 0
+        with self._working():
+            for (account_id,) in await self._fetch(sql, EVERY_ACCOUNT, milliseconds(before)):
+                removed += (await self._fetch("SELECT kasse_forget($1, $2)", account_id, milliseconds(before)))[0][0]
+        return removed
 
     # -- connections
 

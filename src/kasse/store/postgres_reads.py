@@ -16,15 +16,16 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from kasse.domain.access import Account, Client, Grant, ServerSecret, SignatureSecret, SigningKey
+from kasse.domain.access import Account, Client, Grant, ServerSecret, SignatureSecret, SigningKey, StoredAnswer
 from kasse.domain.callbacks import Attempt, Delivery
 from kasse.domain.history import Event, OrderState
 from kasse.domain.ledger import Entry, LineSums, OrderSums
 from kasse.domain.order import Draft, Line, Order
+from kasse.domain.paging import Filters, Page
 from kasse.domain.profile import Profile
 from kasse.domain.session import PaymentSession
 from kasse.domain.transaction import GatewayCall, Transaction
-from kasse.store.port import Page
+from kasse.store.postgres_lists import after, draft_list, named, order_list, paged
 from kasse.store.sqlite_reads import from_milliseconds, milliseconds
 
 T = TypeVar("T")
@@ -155,23 +156,29 @@ class PostgresLoads:
     async def draft(self, account_id: str, draft_id: str) -> Draft | None:
         return await self._by_key(Draft, "drafts", account_id, draft_id)
 
+    async def drafts(self, account_id: str, filters: Filters, page: Page) -> list[Draft]:
+        sql, values = draft_list(filters, page)
+        return await self._list(Draft, account_id, sql, *values)
+
+    async def stored_answer(self, account_id: str, id: str) -> StoredAnswer | None:
+        return await self._by_key(StoredAnswer, "answers", account_id, id)
+
     # -- orders
 
     async def order(self, account_id: str, order_id: str, lines: Collection[int] | None = None) -> OrderState | None:
-        sql = f"{_ORDER.format(_LINES_NAMED)} WHERE o.account_id = room.id AND {_named(2)}"
-        named = None if lines is None else [line_id for line_id in lines if -_LARGEST <= line_id < _LARGEST]
-        rows = await self._rows(in_room(sql), account_id, order_id, named)
+        sql = f"{_ORDER.format(_LINES_NAMED)} WHERE o.account_id = room.id AND {named(2)}"
+        chosen = None if lines is None else [line_id for line_id in lines if -_LARGEST <= line_id < _LARGEST]
+        rows = await self._rows(in_room(sql), account_id, order_id, chosen)
         if not rows:
             return None
         state = _state(rows[0])
         self.seen.append(Seen("orders", account_id, state.order.id, state.order.version))
         return state
 
-    async def orders(self, account_id: str, page: Page) -> list[OrderState]:
+    async def orders(self, account_id: str, filters: Filters, page: Page) -> list[OrderState]:
         self.saw_a_list = True
-        start = f"SELECT created_at, id FROM orders WHERE account_id = $1 AND {_named(2)}"  # noqa: S608
-        sql = _paged(_ORDER.format("") + " WHERE o.account_id = room.id", start, page)
-        return [_state(row) for row in await self._rows(in_room(sql), account_id, *_after(page))]
+        sql, values = order_list(_ORDER.format(""), filters, page)
+        return [_state(row) for row in await self._rows(in_room(sql), account_id, *values)]
 
     async def orders_from(self, after: tuple[str, str] | None, limit: int) -> list[OrderState]:
         self.saw_a_list = True
@@ -220,8 +227,8 @@ class PostgresLoads:
 
     async def sessions_of(self, account_id: str, order: str, page: Page) -> list[PaymentSession]:
         start = "SELECT created_at, id FROM sessions WHERE account_id = $1 AND id = $3"
-        sql = _paged("SELECT doc FROM sessions AS o WHERE account_id = room.id AND order_ref = $2", start, page)
-        return await self._list(PaymentSession, account_id, sql, order, *_after(page))
+        sql = paged("SELECT doc FROM sessions AS o WHERE account_id = room.id AND order_ref = $2", start, page)
+        return await self._list(PaymentSession, account_id, sql, order, *after(page))
 
     async def transaction(self, account_id: str, transaction_id: str) -> Transaction | None:
         return await self._by_key(Transaction, "transactions", account_id, transaction_id)
@@ -296,22 +303,6 @@ _ORDER = (
     "FROM order_lines AS l WHERE l.account_id = o.account_id AND order_ref = o.id {} ORDER BY line_id) FROM orders AS o"
 )
 _LINES_NAMED = "AND ($3::bigint[] IS NULL OR line_id = ANY($3))"
-
-
-def _named(number: int) -> str:
-    """By either id; the internal one must never lead to an order whose order_id happens to be the same."""
-    return f"(id = ${number} OR order_id = ${number}) ORDER BY id = ${number} DESC LIMIT 1"
-
-
-def _paged(sql: str, start: str, page: Page) -> str:
-    """Newest first from a key on, never by offset. The limit is told as a number, so that the plan can count on it."""
-    if page.after is not None:
-        sql += f" AND (o.created_at, o.id) < ({start})"
-    return f"{sql} ORDER BY o.created_at DESC, o.id DESC LIMIT {page.limit:d}"
-
-
-def _after(page: Page) -> tuple[str, ...]:
-    return () if page.after is None else (page.after,)
 
 
 def _state(row: Sequence[Any]) -> OrderState:

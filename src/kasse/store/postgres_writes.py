@@ -10,7 +10,9 @@ from uuid import UUID
 import msgspec
 
 from kasse.domain.access import Client, Grant, SignatureSecret, SigningKey
-from kasse.domain.history import OrderCreated, OrderStep
+from kasse.domain.history import MOVES_SUMS_ONLY, OrderCreated, OrderStep
+from kasse.domain.ledger import LineSums
+from kasse.domain.order import Line
 from kasse.store.port import Record
 from kasse.store.postgres_reads import Seen
 from kasse.store.sqlite_reads import milliseconds
@@ -22,10 +24,13 @@ LISTED = (Client, Grant, SigningKey, SignatureSecret)
 
 @dataclass(frozen=True)
 class _Row:
-    """Columns of a row of a table. ``doc`` None leaves the one that is there."""
+    """Columns of a row of a table. ``doc`` None leaves the one that is there.
+
+    ``new`` None removes what the order has there: the line that ``keys`` name, or all of it.
+    """
 
     table: str
-    new: bool
+    new: bool | None
     keys: dict[str, Any]
     columns: dict[str, Any]
     doc: str | None = None
@@ -75,19 +80,33 @@ def _step_rows(step: OrderStep) -> Iterator[_Row]:
     }
     if new:
         head["order_id"] = order.order_id
-        # To search by only; a text cannot hold NUL.
-        head["merchant_reference"] = order.merchant_reference and order.merchant_reference.replace("\0", "\ufffd")
         head["created_at"] = milliseconds(order.created_at)
     keys = {"account_id": order.account_id, "id": order.id}
-    yield _Row("orders", new, keys, head, _doc(order) if new else None)
+    says_the_same = isinstance(event.what, MOVES_SUMS_ONLY)
+    yield _Row("orders", new, keys, head, None if says_the_same else _doc(order))
     owner = {"account_id": order.account_id, "order_ref": order.id}
-    for line_id, sums in step.sums.items():
-        line = step.lines.get(line_id)
-        amounts = {name: getattr(sums, name) for name in _SUMS}
-        yield _Row(
-            "order_lines", line is not None, owner | {"line_id": line_id}, amounts, None if line is None else _doc(line)
-        )
+    for line_id in step.removed:
+        yield _Row("order_lines", None, owner | {"line_id": line_id}, {})
+    for line_id in sorted(step.sums.keys() | step.lines.keys()):
+        yield from _line_rows(owner | {"line_id": line_id}, step.sums.get(line_id), step.lines.get(line_id), new)
+    if step.marks is not None:
+        if not new:
+            yield _Row("order_marks", None, owner, {})
+        for name, value in sorted(step.marks):
+            # To search by only; a text cannot hold NUL.
+            value = value.replace("\0", "\ufffd")
+            mark = {"name": name, "value": value, "created_at": milliseconds(order.created_at)}
+            yield _Row("order_marks", True, owner | mark, {})
     yield _Row("order_events", True, owner | {"seq": event.seq}, {}, _doc(event))
     if step.entry is not None:
         entry = {"id": step.entry.id, "kind": step.entry.kind}
         yield _Row("ledger_entries", True, owner | {"seq": event.seq}, entry, _doc(step.entry))
+
+
+def _line_rows(keys: dict[str, Any], sums: LineSums | None, line: Line | None, of_new_order: bool) -> Iterator[_Row]:
+    amounts = {} if sums is None else {name: getattr(sums, name) for name in _SUMS}
+    joins = sums is not None and line is not None
+    if joins and not of_new_order:
+        # It may take the place of another one under the same number.
+        yield _Row("order_lines", None, keys, {})
+    yield _Row("order_lines", joins, keys, amounts, None if line is None else _doc(line))

@@ -15,6 +15,7 @@ from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ import apsw
 import msgspec
 
 from kasse.store.port import Contradiction, Decide, Loads, Query, Record, StoreUnavailable
-from kasse.store.sqlite_reads import SqliteLoads
+from kasse.store.sqlite_reads import SqliteLoads, milliseconds
 from kasse.store.sqlite_writes import write
 
 T = TypeVar("T")
@@ -155,6 +156,9 @@ class SqliteStore:
             return loads._one(dict[str, Any], sql, account_id, key)  # type: ignore[no-any-return]
 
         return await self.read(query)
+
+    async def forget_answers(self, before: datetime) -> int:
+        return await self._statement("DELETE FROM answers WHERE created_at < ?", milliseconds(before))
 
     async def _statement(self, sql: str, *bindings: Any) -> int:
         """Run one statement as a change of its own; answers the number of rows it touched."""

@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 import apsw
 import msgspec
 
-from kasse.domain.access import Account, Client, Grant, ServerSecret, SignatureSecret, SigningKey
+from kasse.domain.access import Account, Client, Grant, ServerSecret, SignatureSecret, SigningKey, StoredAnswer
 from kasse.domain.callbacks import Attempt, Delivery
 from kasse.domain.history import Event, OrderState
 from kasse.domain.ledger import Entry, LineSums, OrderSums
 from kasse.domain.order import Draft, Line, Order
+from kasse.domain.paging import Filters, Page
 from kasse.domain.profile import Profile
 from kasse.domain.session import PaymentSession
 from kasse.domain.transaction import GatewayCall, Transaction
-from kasse.store.port import Page
 
 T = TypeVar("T")
 
@@ -96,9 +96,18 @@ class SqliteLoads:
         sql = "SELECT doc FROM signature_secrets WHERE account_id = ? ORDER BY created_at DESC LIMIT 1"
         return self._one(SignatureSecret, sql, account_id)
 
+    async def stored_answer(self, account_id: str, id: str) -> StoredAnswer | None:
+        return self._one(StoredAnswer, "SELECT doc FROM answers WHERE account_id = ? AND id = ?", account_id, id)
+
     async def profile(self, account_id: str, profile_id: str) -> Profile | None:
         sql = "SELECT doc FROM profiles WHERE account_id = ? AND id = ?"
         return self._one(Profile, sql, account_id, profile_id)
+
+    async def drafts(self, account_id: str, filters: Filters, page: Page) -> list[Draft]:
+        where, bindings = _narrowed("drafts", filters)
+        sql = f"SELECT doc FROM drafts WHERE drafts.account_id = ?{where}"  # noqa: S608
+        sql, bindings = _paged(sql, "drafts", (account_id, *bindings), page)
+        return self._all(Draft, sql, *bindings)
 
     async def draft(self, account_id: str, draft_id: str) -> Draft | None:
         return self._one(Draft, "SELECT doc FROM drafts WHERE account_id = ? AND id = ?", account_id, draft_id)
@@ -150,11 +159,11 @@ class SqliteLoads:
         sql = "SELECT 1 FROM orders WHERE account_id = ?1 AND (id = ?2 OR order_id = ?2)"
         return self._connection.execute(sql, (account_id, order_id)).get is not None
 
-    async def orders(self, account_id: str, page: Page) -> list[OrderState]:
+    async def orders(self, account_id: str, filters: Filters, page: Page) -> list[OrderState]:
         if page.after is not None:
             first = self._head(account_id, page.after)
             page = Page(page.limit, first.id if first else page.after)
-        sql, bindings = _paged(_ORDER.removesuffix(" AND "), "orders", (account_id,), page)
+        sql, bindings = _order_list(account_id, filters, page)
         orders = [self._order(row) for row in self._connection.execute(sql, bindings)]
         lines: dict[str, list[tuple[str, Line, LineSums]]] = {order.id: [] for order in orders}
         for row in self._line_rows(account_id, lines, None):
@@ -262,10 +271,59 @@ def _places(values: Collection[Any]) -> str:
     return ",".join("?" * len(values))
 
 
-def _paged(sql: str, table: str, bindings: tuple[Any, ...], page: Page) -> tuple[str, tuple[Any, ...]]:
-    """Newest first from a key on, never by offset."""
+def _order_list(account_id: str, filters: Filters, page: Page) -> tuple[str, tuple[Any, ...]]:
+    """A list of orders. It is read along the index of its first mark, where that has one value."""
+    marks = list(filters.marks)
+    sql = _ORDER.partition("WHERE")[0]
+    bindings: tuple[Any, ...] = (account_id,)
+    if marks and len(marks[0][1]) == 1:
+        name, (value,) = marks.pop(0)
+        sql = sql.replace(
+            "FROM orders",
+            "FROM order_marks mark CROSS JOIN orders ON orders.account_id = mark.account_id "
+            "AND orders.id = mark.order_ref",
+        )
+        sql += "WHERE mark.account_id = ? AND mark.name = ? AND mark.value = ?"
+        bindings = (account_id, name, value)
+        key = ("mark.created_at", "mark.order_ref")
+    else:
+        sql += "WHERE orders.account_id = ?"
+        key = ("orders.created_at", "orders.id")
+    for name, values in marks:
+        sql += (
+            " AND EXISTS (SELECT 1 FROM order_marks other WHERE other.account_id = orders.account_id "  # noqa: S608
+            f"AND other.order_ref = orders.id AND other.name = ? AND other.value IN ({_places(values)}))"
+        )
+        bindings = (*bindings, name, *values)
+    where, more = _narrowed("orders", filters)
+    return _paged(sql + where, "orders", (*bindings, *more), page, key)
+
+
+def _narrowed(table: str, filters: Filters) -> tuple[str, tuple[Any, ...]]:
+    """Conditions for the filters that are columns."""
+    sql, bindings = "", list[Any]()
+    for column, values in (("status", filters.status), ("payment_status", filters.payment_status)):
+        if values:
+            sql += f" AND {table}.{column} IN ({_places(values)})"
+            bindings += values
+    for comparison, time in ((">=", filters.created_from), ("<=", filters.created_to)):
+        if time is not None:
+            sql += f" AND {table}.created_at {comparison} ?"
+            bindings.append(milliseconds(time))
+    return sql, tuple(bindings)
+
+
+def _paged(
+    sql: str,
+    table: str,
+    bindings: tuple[Any, ...],
+    page: Page,
+    key: tuple[str, str] = ("created_at", "id"),
+) -> tuple[str, tuple[Any, ...]]:
+    """Newest first from a key on, never by offset. The account is the first of the bindings."""
+    created_at, id = key
     if page.after is not None:
         start = f"SELECT created_at, id FROM {table} WHERE account_id = ? AND id = ?"  # noqa: S608
-        sql += f" AND (created_at, id) < ({start})"
+        sql += f" AND ({created_at}, {id}) < ({start})"
         bindings = (*bindings, bindings[0], page.after)
-    return f"{sql} ORDER BY created_at DESC, id DESC LIMIT ?", (*bindings, page.limit)
+    return f"{sql} ORDER BY {created_at} DESC, {id} DESC LIMIT ?", (*bindings, page.limit)

@@ -5,15 +5,15 @@ A record of version 1 is inserted, a later one replaces exactly the version befo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import apsw
 import msgspec
 
-from kasse.domain.access import Account, Client, Grant, ServerSecret, SignatureSecret, SigningKey
+from kasse.domain.access import Account, Client, Grant, ServerSecret, SignatureSecret, SigningKey, StoredAnswer
 from kasse.domain.callbacks import Attempt, Delivery
-from kasse.domain.history import OrderCreated, OrderStep
+from kasse.domain.history import MOVES_SUMS_ONLY, OrderCreated, OrderStep
 from kasse.domain.order import Draft
 from kasse.domain.profile import Profile
 from kasse.domain.session import PaymentSession
@@ -73,16 +73,15 @@ def _write_step(connection: apsw.Connection, step: OrderStep) -> None:
         "last_hash": order.last_hash,
     }
     if isinstance(event.what, OrderCreated):
-        made = {
-            "order_id": order.order_id,
-            "merchant_reference": order.merchant_reference,
-            "created_at": milliseconds(order.created_at),
-            "doc": _doc(order),
-        }
+        made = {"order_id": order.order_id, "created_at": milliseconds(order.created_at), "doc": _doc(order)}
         _insert(connection, "orders", {**keys, **head, **made})
-    else:
+    elif isinstance(event.what, MOVES_SUMS_ONLY):
         _replace(connection, "orders", keys, head, order.version)
+    else:
+        _replace(connection, "orders", keys, {**head, "doc": _doc(order)}, order.version)
     _write_lines(connection, step)
+    if step.marks is not None:
+        _write_marks(connection, step, step.marks)
     owner = {"account_id": order.account_id, "order_ref": order.id, "seq": event.seq}
     _insert(connection, "order_events", {**owner, "doc": _doc(event)})
     if step.entry is not None:
@@ -92,20 +91,39 @@ def _write_step(connection: apsw.Connection, step: OrderStep) -> None:
 
 def _write_lines(connection: apsw.Connection, step: OrderStep) -> None:
     order = step.order
-    for line_id, sums in step.sums.items():
+    for line_id in step.removed:
+        connection.execute(
+            "DELETE FROM order_lines WHERE account_id = ? AND order_ref = ? AND line_id = ?",
+            (order.account_id, order.id, line_id),
+        )
+    for line_id in sorted(step.sums.keys() | step.lines.keys()):
         keys = {"account_id": order.account_id, "order_ref": order.id, "line_id": line_id}
-        amounts = {name: getattr(sums, name) for name in _SUMS}
-        line = step.lines.get(line_id)
+        sums, line = step.sums.get(line_id), step.lines.get(line_id)
+        values = {name: getattr(sums, name) for name in _SUMS} if sums is not None else {}
         if line is not None:
-            _insert(connection, "order_lines", {**keys, **amounts, "doc": _doc(line)})
+            values["doc"] = _doc(line)
+        if line is not None and sums is not None:
+            # A line that is new, or takes the place of another one under the same number.
+            connection.execute(
+                "DELETE FROM order_lines WHERE account_id = ? AND order_ref = ? AND line_id = ?", tuple(keys.values())
+            )
+            _insert(connection, "order_lines", {**keys, **values})
             continue
-        sets = ",".join(f"{name} = ?" for name in amounts)
+        sets = ",".join(f"{name} = ?" for name in values)
         connection.execute(
             f"UPDATE order_lines SET {sets} WHERE account_id = ? AND order_ref = ? AND line_id = ?",  # noqa: S608
-            (*amounts.values(), *keys.values()),
+            (*values.values(), *keys.values()),
         )
         if connection.changes() != 1:
             raise Contradiction(f"order_lines: line {line_id} to change is not there")
+
+
+def _write_marks(connection: apsw.Connection, step: OrderStep, marks: Iterable[tuple[str, str]]) -> None:
+    order = step.order
+    connection.execute("DELETE FROM order_marks WHERE account_id = ? AND order_ref = ?", (order.account_id, order.id))
+    for name, value in marks:
+        row = {"name": name, "value": value, "created_at": milliseconds(order.created_at)}
+        _insert(connection, "order_marks", {"account_id": order.account_id, "order_ref": order.id, **row})
 
 
 _SUMS = ("payable", "authorized", "cancelled", "captured", "refunded", "claimed")
@@ -197,6 +215,11 @@ _TABLES: dict[type, tuple[str, _Columns, _Columns]] = {
             "due_at": milliseconds(r.due_at),
             "version": r.version,
         },
+    ),
+    StoredAnswer: (
+        "answers",
+        _account_and_id,
+        lambda r: {"created_at": milliseconds(r.created_at), "version": r.version},
     ),
     Attempt: (
         "delivery_attempts",

@@ -250,7 +250,8 @@ SELECT kasse_lock(name::regclass) FROM unnest(ARRAY[
 --
 --     commit    the change's id, for whoever has to look it up
 --     tables    of each row: its table,
---     news      whether it is inserted; else it replaces the version before its own, or the row without versions,
+--     news      whether it is inserted; else it replaces the version before its own, or the row without versions;
+--               null removes what an order has in that table: the line named, or all of it,
 --     columns   its columns by name; those not named stay as they are,
 --     docs      its doc, or null
 --     seen_...  of each record that the change was decided on and does not write: its table, account, key and version.
@@ -275,6 +276,9 @@ BEGIN
             string_agg(value, ', ') FILTER (WHERE NOT is_key) AS changing_values,
             string_agg(format('t.%1$s = (row_ ->> %1$L)::%2$s', attname, type), ' AND ')
                 FILTER (WHERE is_key) AS matches,
+            string_agg(format('t.%1$s = (row_ ->> %1$L)::%2$s', attname, type), ' AND ')
+                FILTER (WHERE is_key AND attname IN ('account_id', 'order_ref', 'line_id')) AS belongs,
+            bool_or(attname = 'order_ref' AND is_key) AS of_order,
             coalesce(string_agg('t.' || attname || ' = seen_keys[n]', '') FILTER (WHERE is_key AND type = 'text'
                 AND attname <> 'account_id'), 'true') AS key_matches,
             bool_or(attname = 'version') AS versioned
@@ -294,12 +298,24 @@ BEGIN
         puts := puts || format($put$
         WHEN %1$L THEN
             IF news[n] THEN
-                INSERT INTO %1$s (%2$s) SELECT %3$s FROM jsonb_populate_record(NULL::%1$s, row_) AS r;
+                INSERT INTO %1$s (%2$s) SELECT %3$s FROM jsonb_populate_record(NULL::%1$s, row_) AS r;$put$,
+            written.name, written.names, written.every_value);
+        IF written.of_order THEN
+            puts := puts || format($put$
+            ELSIF news[n] IS NULL THEN
+                DELETE FROM %1$s AS t WHERE %2$s;
+                CONTINUE;$put$,
+                written.name, written.belongs);
+        END IF;
+        IF written.changing IS NOT NULL THEN
+            puts := puts || format($put$
             ELSE
-                UPDATE %1$s AS t SET (%4$s) = (SELECT %5$s FROM jsonb_populate_record(t, row_) AS r) WHERE %6$s%7$s;
-            END IF;$put$,
-            written.name, written.names, written.every_value, written.changing, written.changing_values,
-            written.matches, CASE WHEN written.versioned THEN ' AND t.version = (row_ ->> ''version'')::bigint - 1' END);
+                UPDATE %1$s AS t SET (%2$s) = (SELECT %3$s FROM jsonb_populate_record(t, row_) AS r) WHERE %4$s%5$s;$put$,
+                written.name, written.changing, written.changing_values, written.matches,
+                CASE WHEN written.versioned THEN ' AND t.version = (row_ ->> ''version'')::bigint - 1' END);
+        END IF;
+        puts := puts || $put$
+            END IF;$put$;
         IF written.versioned THEN
             looks := looks || format($look$
         WHEN %1$L THEN
