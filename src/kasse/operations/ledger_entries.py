@@ -49,13 +49,14 @@ async def record(house: House, caller: Caller, order_id: str, kind: EntryKind, r
 
     An entry that names such a transaction and says the same as one that is there already is that one: merchants who
     capture on the transaction and record it here as well are not charged twice. Amounts are minor units.
-    Raises ``Refusal``: order_not_found, order_not_open, line_not_found, duplicate_line, amount_sign,
-    amount_above_left, line_being_paid, authorization_not_found, ambiguous_authorization, wrong_state,
-    outcome_unknown, gateway_declined.
+    Raises ``Refusal``: order_not_found, order_not_open, missing_field (authorization_id, where the order may have
+    several), line_not_found, duplicate_line, amount_sign, amount_above_left, line_being_paid,
+    authorization_not_found, ambiguous_authorization, wrong_state, outcome_unknown, gateway_declined.
     """
 
     async def decide(loads: Loads) -> tuple[Entry | str, Sequence[Record]]:
         state = await orders.load(loads, caller.account_id, order_id)
+        _require_authorization_id(state, kind, request)
         entries = await loads.entries(caller.account_id, state.order.id)
         known = _same(entries, kind, request)
         if known is not None:
@@ -78,6 +79,21 @@ async def record(house: House, caller: Caller, order_id: str, kind: EntryKind, r
     if isinstance(found, Entry):
         return found
     return await _through_gateway(house, caller, kind, request, found)
+
+
+def _require_authorization_id(state: OrderState, kind: EntryKind, request: EntryRequest) -> None:
+    """An order with the option ``multiple_authorizations`` is told which of them (orders reference, section 6)."""
+    if (
+        kind != "authorization"
+        and request.authorization_id is None
+        and state.order.options.get("multiple_authorizations") is True
+    ):
+        raise Refusal(
+            "missing_field",
+            f"expected authorization_id, the authorization that this {kind} draws on: the order was made with "
+            "multiple_authorizations",
+            path="/authorization_id",
+        )
 
 
 def _authorization_id(entries: Sequence[Entry], request: EntryRequest) -> str | None:

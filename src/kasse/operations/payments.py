@@ -85,6 +85,7 @@ async def _start(house: House, caller: Caller, session_id: str, gateway: str) ->
         if session.order is not None:
             lines = {item.line_id for item in session.items}
             state = await orders.load(loads, caller.account_id, session.order, lines)
+            rules.require_current(session, state.order)
             rules.check_claim(state, session.items)
             what = PaymentStarted(session.id, transaction.id, session.items)
             records.append(history.advance(state, what, caller, house.ids.uuid(), now))

@@ -8,12 +8,13 @@ import msgspec
 
 from kasse.domain import session as rules
 from kasse.domain.access import Caller
+from kasse.domain.paging import Filters, Page
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import ChosenItem, PaymentSession, SessionUrl
 from kasse.operations import accounts, drafts, sessions
 from kasse.operations.house import House
 from kasse.operations.sessions import SessionRequest
-from kasse.store.port import Loads, Page
+from kasse.store.port import Loads
 
 ACCOUNT_ID = "T12345678"
 SCOPES = ("admin:shopping", "admin:checkout", "admin:accounts")
@@ -81,7 +82,7 @@ async def open_session(house: House, sample: Sample) -> PaymentSession:
     now = house.clock.now(sample.account_id)
 
     async def query(loads: Loads) -> tuple[str | None, PaymentSession | None]:
-        newest = await loads.orders(sample.account_id, Page(limit=1))
+        newest = await loads.orders(sample.account_id, Filters(), Page(limit=1))
         if not newest or any(sums.left_to_pay != sums.payable for sums in newest[0].sums.values()):
             return None, None
         order = newest[0].order
@@ -94,7 +95,8 @@ async def open_session(house: House, sample: Sample) -> PaymentSession:
     if order is None:
         options = {"generate_order_id": "ALPHANUMERIC_9"}
         draft = await drafts.create(house, caller, _ORDER, options)
-        [order] = await drafts.complete(house, caller, draft.id)
+        [completed] = await drafts.complete(house, caller, draft.id)
+        order = completed.state.order.id
     base = house.settings.base_url
     request = SessionRequest(
         items=tuple(ChosenItem(item["line_id"]) for item in _ORDER["items"]),

@@ -15,11 +15,12 @@ from kasse.domain.history import OrderState, SessionOpened
 from kasse.domain.ledger import LineAmount
 from kasse.domain.money import MAX_AMOUNT
 from kasse.domain.order import Line
+from kasse.domain.paging import Page
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import LIFETIME, ChosenItem, PaymentSession, SessionEvent, SessionUrl
 from kasse.operations import orders
 from kasse.operations.house import House
-from kasse.store.port import Loads, Page, Record
+from kasse.store.port import Loads, Record
 
 
 class SessionRequest(msgspec.Struct, frozen=True):
@@ -92,6 +93,7 @@ def _for_order(
         id=house.ids.checkout_id(order.account_id),
         order=order.id,
         order_id=order.order_id,
+        order_version=order.version,
         items=items,
         amount=amount,
         currency=order.currency,

@@ -95,7 +95,7 @@ def _differences(stored: _Stored) -> Iterator[str]:
     yield from _unlike("its lines", rebuilt.lines, stored.state.lines)
     for line_id, sums in rebuilt.sums.items():
         yield from _unlike(f"line {line_id}", sums, stored.state.sums.get(line_id))
-    recorded = [event.what.entry for event in stored.events if isinstance(event.what, history.EntryAdded)]
+    recorded = [entry for event in stored.events if (entry := history.entry_of(event.what)) is not None]
     yield from _unlike("its ledger", recorded, stored.entries)
     yield from _sums(stored)
     for transaction in stored.transactions:
@@ -178,13 +178,19 @@ def _unlike(name: str, expected: Any, stored: Any) -> Iterator[str]:
     """Name the first field that differs."""
     if expected == stored:
         return
-    one, other = msgspec.to_builtins(expected), msgspec.to_builtins(stored)
+    one, other = _plain(expected), _plain(stored)
     if isinstance(one, dict) and isinstance(other, dict):
-        for key in one.keys() | other.keys():
+        for key in (*one, *(key for key in other if key not in one)):
             if one.get(key) != other.get(key):
-                yield f"{name}: {key} is {other.get(key)!r}, its history amounts to {one.get(key)!r}"
+                found, meant = (msgspec.to_builtins(each.get(key)) for each in (other, one))
+                yield f"{name}: {key} is {found!r}, its history amounts to {meant!r}"
                 return
     if isinstance(one, list) and isinstance(other, list) and len(one) != len(other):
         yield f"{name} has {len(other)} entries, its history amounts to {len(one)}"
         return
     yield f"{name} is not what its history amounts to"
+
+
+def _plain(value: Any) -> Any:
+    """The fields of a struct, those with their defaults too."""
+    return msgspec.structs.asdict(value) if isinstance(value, msgspec.Struct) else msgspec.to_builtins(value)
