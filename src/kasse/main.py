@@ -19,8 +19,10 @@ from kasse.api import (
     accounts,
     admin,
     drafts,
+    explorer,
     ledger_entries,
     openapi,
+    order_events,
     order_sessions,
     orders,
     sessions,
@@ -46,6 +48,8 @@ from kasse.store.postgres import PostgresStore
 from kasse.store.sqlite import SqliteStore
 
 SETTLE_EVERY_S = 0.5
+FORGET_EVERY_S = 3600
+KEEP_ANSWERS = timedelta(hours=25)
 _log = structlog.get_logger()
 
 
@@ -95,14 +99,20 @@ async def _pepper(store: Store, ids: Ids, clock: Clock) -> bytes:
 
 def build_app(house: House) -> ASGIApp:
     """The whole application: the API and the payer's page."""
-    modules = (order_sessions, sandbox_api, transactions, sessions, drafts, orders, ledger_entries, accounts, admin)
+    modules = (
+        *(order_sessions, sandbox_api, transactions, sessions, drafts, orders, ledger_entries, order_events),
+        *(accounts, admin),
+    )
     declared = [route for module in modules for route in module.routes.all]
-    return build(house, [*declared, *openapi.serve(declared).all], page.routes(house))
+    return build(house, [*declared, *openapi.serve(declared).all], [*page.routes(house), *explorer.routes()])
 
 
 def api_document(settings: Settings) -> dict[str, Any]:
     """The OpenAPI document of the API."""
-    modules = (drafts, orders, order_sessions, ledger_entries, sessions, transactions, sandbox_api, accounts, admin)
+    modules = (
+        *(drafts, orders, order_sessions, ledger_entries, order_events, sessions, transactions, sandbox_api),
+        *(accounts, admin),
+    )
     return openapi.document([route for module in modules for route in module.routes.all], settings.base_url)
 
 
@@ -117,7 +127,7 @@ async def workers(house: House) -> AsyncIterator[None]:
         partial(_callback_body, house),
         allow_private=lambda account_id: account_id.startswith("T") or house.settings.private_targets,
     )
-    tasks = [asyncio.create_task(delivery.run()), asyncio.create_task(_settle(house))]
+    tasks = [asyncio.create_task(work) for work in (delivery.run(), _settle(house), _forget(house))]
     try:
         yield
     finally:
@@ -135,6 +145,16 @@ async def _settle(house: House) -> None:
             _log.error("look_up_failed", exc_info=error)
             found = 0
         await asyncio.sleep(0 if found else SETTLE_EVERY_S)
+
+
+async def _forget(house: House) -> None:
+    """Remove the answers that were kept for repeated requests, some time after a day."""
+    while True:
+        try:
+            await house.store.forget_answers(house.clock.now() - KEEP_ANSWERS)
+        except Exception as error:
+            _log.error("answers_not_removed", exc_info=error)
+        await asyncio.sleep(FORGET_EVERY_S)
 
 
 async def _callback_body(house: House, delivery: Delivery) -> bytes | None:

@@ -168,6 +168,7 @@ async def revoke_token(call: Call) -> Revoked:
     scopes=WRITE_ACCOUNTS,
     body=ClientRequest,
     reply=ClientWithSecret,
+    secret_answer=True,
     body_required=False,
     refusals=("wrong_value", "already_exists"),
 )
@@ -238,6 +239,7 @@ async def delete_client(call: Call) -> ClientReply:
     "Give a client a new secret (the same as rotate-secret)",
     scopes=WRITE_ACCOUNTS,
     reply=ClientWithSecret,
+    secret_answer=True,
     body_required=False,
     refusals=("client_not_found", "missing_scope"),
 )
@@ -247,6 +249,7 @@ async def delete_client(call: Call) -> ClientReply:
     "Give a client a new secret; the old one and its tokens end",
     scopes=WRITE_ACCOUNTS,
     reply=ClientWithSecret,
+    secret_answer=True,
     body_required=False,
     refusals=("client_not_found", "missing_scope"),
 )

@@ -27,7 +27,7 @@ class SignatureReply(msgspec.Struct):
     "/v1/admin/signature",
     "Make the secret that signs callbacks",
     scopes=WRITE_CHECKOUT,
-    secret_body=True,
+    secret_answer=True,
     reply=SignatureReply,
 )
 async def create(call: Call) -> Any:

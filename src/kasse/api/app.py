@@ -10,6 +10,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -22,6 +23,7 @@ from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kasse.api import wire
+from kasse.api.once import answer_once
 from kasse.api.routes import Answer, Call, Route
 from kasse.domain.access import Caller, RequestNote, account_id, allows
 from kasse.domain.refusals import Refusal
@@ -63,12 +65,11 @@ def _by_method(found: dict[str, Endpoint]) -> Endpoint:
 def endpoint(house: House, route: Route) -> Endpoint:
     async def handle(request: Request) -> Response:
         try:
-            answer = await route.handler(await _call(house, route, request))
-            if isinstance(answer, Response):
-                return answer
-            if not isinstance(answer, Answer):
-                answer = Answer(answer)
-            return wire.json_response(answer.data, answer.status, answer.headers)
+            call, raw_body = await _call(house, route, request)
+            key = request.headers.get("idempotency-key")
+            if key is None or route.method not in ("POST", "PUT") or route.scopes is None or route.secret_answer:
+                return await _answer(route, call)
+            return await answer_once(route, call, key, raw_body, partial(_answer, route))
         except Refusal as refusal:
             return wire.error_response(refusal)
         except ClientDisconnect:
@@ -79,7 +80,18 @@ def endpoint(house: House, route: Route) -> Endpoint:
     return handle
 
 
-async def _call(house: House, route: Route, request: Request) -> Call:
+async def _answer(route: Route, call: Call) -> Response:
+    answer = await route.handler(call)
+    if isinstance(answer, Response):
+        return answer
+    if route.render is not None:
+        answer = route.render(call, answer)
+    if not isinstance(answer, Answer):
+        answer = Answer(answer)
+    return wire.json_response(answer.data, answer.status, answer.headers)
+
+
+async def _call(house: House, route: Route, request: Request) -> tuple[Call, bytes]:
     account, by, scopes = await _who(house, route, request)
     raw_body = await _body(request, house.settings.max_body)
     raw, body = _read_body(route, raw_body)
@@ -88,7 +100,7 @@ async def _call(house: House, route: Route, request: Request) -> Call:
         text = None if route.secret_body or not raw_body else raw_body[:_NOTED_BODY].decode(errors="replace")
         note = RequestNote(route.method, request.url.path, text)
     caller = Caller(account, by, scopes, request.scope["request_id"], note)
-    return Call(house, request, account, caller, body, raw)
+    return Call(house, request, account, caller, body, raw), raw_body
 
 
 async def _who(house: House, route: Route, request: Request) -> tuple[str, str, frozenset[str]]:

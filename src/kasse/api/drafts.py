@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from kasse.api import fields
-from kasse.api.fields import Currency, Item, JsonObject, OrderOption
-from kasse.api.orders import OrderReply, item_reply, order_reply, request_reply
+from kasse.api import fields, lists
+from kasse.api.fields import Currency, Item, JsonObject, OrderId, OrderOption
+from kasse.api.lists import DRAFT_FILTERS
+from kasse.api.order_replies import OrderReply, item_reply, order_reply, request_reply
 from kasse.api.routes import READ_SHOPPING, WRITE_SHOPPING, Call, Routes
 from kasse.api.wire import Reference, line_id
 from kasse.domain.order import Draft, payable, totals
 from kasse.domain.refusals import Refusal
-from kasse.operations import drafts, orders
+from kasse.operations import drafts
+from kasse.operations.orders import OrderDetails
 
 routes = Routes("drafts")
 _BASE = "/v1/accounts/{aid}/shopping/draft_orders"
-
-
-# Neither "." nor "..", which clients take out of an address; "$" alone would let a newline follow.
-OrderId = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$(?!\n)", description="Your own id for the order.")
-]
 
 
 class DraftOrder(msgspec.Struct):
@@ -41,8 +37,14 @@ class DraftOrder(msgspec.Struct):
 
 
 class DraftOptions(msgspec.Struct):
+    """``order_id`` links the draft to an order that it joins, or replaces with ``replace``."""
+
     generate_order_id: OrderOption | None = None
+    order_id: Reference | None = None
+    replace: Literal["order"] | None = None
     split_draft: bool | None = None
+    multiple_authorizations: bool | None = None
+    serial_order_number_suffix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,20}$(?!\n)")] | None = None
 
 
 class CreateDraft(msgspec.Struct):
@@ -66,21 +68,80 @@ class CompletedReply(msgspec.Struct):
     orders: list[OrderReply]
 
 
-_UNSUPPORTED = ("order_id", "replace", "multiple_authorizations", "serial_order_number_suffix", "payout")
+class ReplaceDraft(msgspec.Struct):
+    order: DraftOrder
+    options: DraftOptions | None = None
 
 
-@routes("POST", _BASE, "Create a draft order", scopes=WRITE_SHOPPING, body=CreateDraft, reply=DraftReply)
-async def create(call: Call) -> Any:
-    body: CreateDraft = call.body
+class DraftsReply(msgspec.Struct):
+    draft_orders: list[DraftReply]
+    next_page_token: str | None = None
+
+
+def _order(call: Call, body: CreateDraft | ReplaceDraft) -> JsonObject:
     fields.currency(body.order.currency, "/order/currency")
-    options = call.raw.get("options") or {}
-    for name in _UNSUPPORTED:
-        if options.get(name):
-            raise Refusal("wrong_value", f"the option {name} is not supported", path=f"/options/{name}")
-    given = fields.given(call.raw["order"], *fields.ORDER_READ_ONLY)
-    order = {**given, "items": fields.items(given.get("items") or (), "/order/items")}
-    draft = await drafts.create(call.house, call.caller, order, options)
-    return draft_reply(call, draft)
+    return {**call.raw["order"], "items": fields.items(call.raw["order"].get("items") or (), "/order/items")}
+
+
+def _options(body: CreateDraft | ReplaceDraft, raw: JsonObject | None) -> JsonObject:
+    """Raises ``Refusal`` (wrong_value) for options that contradict each other."""
+    options = body.options
+    if options is not None and options.replace and not options.order_id:
+        raise Refusal(
+            "wrong_value", "expected options.order_id beside options.replace: the order to replace", path="/options"
+        )
+    if body.order.order_id and options is not None and options.generate_order_id:
+        raise Refusal(
+            "wrong_value",
+            f"expected either order.order_id or options.generate_order_id, got both ({body.order.order_id!r})",
+            path="/options/generate_order_id",
+        )
+    return dict(raw or {})
+
+
+@routes(
+    "POST",
+    _BASE,
+    "Create a draft order",
+    scopes=WRITE_SHOPPING,
+    body=CreateDraft,
+    reply=DraftReply,
+    renders=Draft,
+    render=lambda call, draft: draft_reply(call, draft),
+)
+async def create(call: Call) -> Draft:
+    body: CreateDraft = call.body
+    return await drafts.create(call.house, call.caller, _order(call, body), _options(body, call.raw.get("options")))
+
+
+@routes("GET", _BASE, "List draft orders, newest first", scopes=READ_SHOPPING, query=DRAFT_FILTERS, reply=DraftsReply)
+async def list_drafts(call: Call) -> Any:
+    page = lists.page(call)
+    found = await drafts.list_page(call.house, call.account_id, lists.filters(call, DRAFT_FILTERS), page)
+    return lists.listed(
+        call, "draft_orders", page, found, lambda draft: draft.id, lambda draft: draft_reply(call, draft)
+    )
+
+
+@routes(
+    "PUT",
+    _BASE + "/{draft_id}",
+    "Replace a draft order",
+    scopes=WRITE_SHOPPING,
+    body=ReplaceDraft,
+    reply=DraftReply,
+    renders=Draft,
+    render=lambda call, draft: draft_reply(call, draft),
+)
+async def replace(call: Call) -> Draft:
+    body: ReplaceDraft = call.body
+    options = None if body.options is None else _options(body, call.raw["options"])
+    return await drafts.replace(call.house, call.caller, call.path("draft_id"), _order(call, body), options)
+
+
+@routes("DELETE", _BASE + "/{draft_id}", "Delete a draft order", scopes=WRITE_SHOPPING, reply=DraftReply)
+async def delete(call: Call) -> Any:
+    return draft_reply(call, await drafts.delete(call.house, call.caller, call.path("draft_id")))
 
 
 @routes("GET", _BASE + "/{draft_id}", "Get a draft order", scopes=READ_SHOPPING, reply=DraftReply)
@@ -88,23 +149,38 @@ async def get(call: Call) -> Any:
     return draft_reply(call, await drafts.get(call.house, call.account_id, call.path("draft_id")))
 
 
-@routes("POST", _BASE + "/{draft_id}/items", "Add an item", scopes=WRITE_SHOPPING, body=Item, reply=DraftReply)
-async def add_item(call: Call) -> Any:
-    item = fields.item(call.raw, "")
-    return draft_reply(call, await drafts.add_item(call.house, call.caller, call.path("draft_id"), item))
+@routes(
+    "POST",
+    _BASE + "/{draft_id}/items",
+    "Add an item",
+    scopes=WRITE_SHOPPING,
+    body=Item,
+    reply=DraftReply,
+    renders=Draft,
+    render=lambda call, draft: draft_reply(call, draft),
+)
+async def add_item(call: Call) -> Draft:
+    return await drafts.add_item(call.house, call.caller, call.path("draft_id"), fields.item(call.raw, ""))
 
 
 @routes(
-    "PUT", _BASE + "/{draft_id}/items/{line_id}", "Update an item", scopes=WRITE_SHOPPING, body=Item, reply=DraftReply
+    "PUT",
+    _BASE + "/{draft_id}/items/{line_id}",
+    "Update an item",
+    scopes=WRITE_SHOPPING,
+    body=Item,
+    reply=DraftReply,
+    renders=Draft,
+    render=lambda call, draft: draft_reply(call, draft),
 )
-async def update_item(call: Call) -> Any:
+async def update_item(call: Call) -> Draft:
     item = fields.item(call.raw, "")
     wanted = line_id(call.path("line_id"), "/line_id")
     if item["line_id"] != wanted:
         raise Refusal(
             "wrong_value", f"expected line_id {wanted} as in the address, got {item['line_id']}", path="/line_id"
         )
-    return draft_reply(call, await drafts.update_item(call.house, call.caller, call.path("draft_id"), item))
+    return await drafts.update_item(call.house, call.caller, call.path("draft_id"), item)
 
 
 @routes("DELETE", _BASE + "/{draft_id}/items/{line_id}", "Remove an item", scopes=WRITE_SHOPPING, reply=DraftReply)
@@ -113,11 +189,17 @@ async def remove_item(call: Call) -> Any:
     return draft_reply(call, await drafts.remove_item(call.house, call.caller, call.path("draft_id"), wanted))
 
 
-@routes("PUT", _BASE + "/{draft_id}/complete", "Make the draft an order", scopes=WRITE_SHOPPING, reply=CompletedReply)
-async def complete(call: Call) -> Any:
-    ids = await drafts.complete(call.house, call.caller, call.path("draft_id"))
-    found = await orders.get_all(call.house, call.account_id, ids)
-    return {"orders": [order_reply(call, details) for details in found]}
+@routes(
+    "PUT",
+    _BASE + "/{draft_id}/complete",
+    "Make the draft an order, or several",
+    scopes=WRITE_SHOPPING,
+    reply=CompletedReply,
+    renders=list,
+    render=lambda call, completed: {"orders": [order_reply(call, details) for details in completed]},
+)
+async def complete(call: Call) -> list[OrderDetails]:
+    return await drafts.complete(call.house, call.caller, call.path("draft_id"))
 
 
 def draft_reply(call: Call, draft: Draft) -> dict[str, Any]:

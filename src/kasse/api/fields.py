@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from kasse.api.wire import Amount, LineId, Reference, Text, http_url, line_id
+from kasse.api.wire import Amount, LineId, Reference, Text, Time, http_url, line_id
 from kasse.domain.ledger import LineAmount
 from kasse.domain.money import EXPONENTS, unknown_currency
 from kasse.domain.refusals import Refusal
@@ -21,6 +21,10 @@ from kasse.domain.session import SessionUrl
 Currency = Annotated[str, Meta(description="ISO 4217 code.", examples=["NOK"])]
 Quantity = Annotated[float, Meta(gt=0, le=1_000_000_000)]
 JsonObject = dict[str, Any]
+# Neither "." nor "..", which clients take out of an address; "$" alone would let a newline follow.
+OrderId = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$(?!\n)", description="Your own id for the order.")
+]
 
 
 class DiscountLine(msgspec.Struct):
@@ -36,7 +40,17 @@ class TaxLine(msgspec.Struct):
     included_in_price: bool | None = None
 
 
-class Item(msgspec.Struct):
+class ExchangeRate(msgspec.Struct, kw_only=True):
+    """What a line cost in another currency: kept and sent back, never computed with (O-14)."""
+
+    original_currency: Currency | None = None
+    original_gross_amount: Amount | None = None
+    conversion_rate_ppm: Annotated[int, Meta(gt=0, le=2**53, description="The rate times a million.")] | None = None
+    conversion_rate_timestamp: Time | None = None
+    conversion_rate_source: Text | None = None
+
+
+class Item(ExchangeRate, kw_only=True):
     """A line of an order. Amounts are for the whole quantity, tax included (orders reference, section 5)."""
 
     id: Reference
@@ -123,7 +137,7 @@ def check_express(express: Express | None) -> None:
         http_url(express.shipping_address_callback_url, "/express/shipping_address_callback_url")
 
 
-class EntryItem(msgspec.Struct):
+class EntryItem(ExchangeRate, kw_only=True):
     line_id: LineId
     amount: Amount
 
@@ -139,12 +153,6 @@ def given(raw: Mapping[str, Any], *known: str) -> dict[str, Any]:
     return {name: value for name, value in raw.items() if name not in known}
 
 
-ORDER_READ_ONLY = (
-    *("id", "status", "payment_status", "gross_amount", "net_amount", "total_discount", "version", "_links"),
-    *("authorizations", "captures", "refunds", "cancellations", "sessions", "events", "comments"),
-    *("created_at", "created_by", "updated_at", "deleted_at", "deleted_by", "closed_at", "closed_by"),
-    *("cancelled_at", "cancelled_by", "cancelled_reason"),
-)
 SESSION_READ_ONLY = (
     *("id", "session_id", "transaction_id", "events", "created_at", "created_by", "updated_at", "_links"),
     *("cancelled_at", "cancelled_by", "customer_ip", "user_agent", "payment_operation"),

@@ -57,7 +57,7 @@ def _declare(kind: EntryKind) -> None:
     plural = PLURALS[kind]
     article = "an" if kind == "authorization" else "a"
 
-    async def record(call: Call) -> Any:
+    async def record(call: Call) -> Entry:
         body: RecordEntry = call.body
         request = EntryRequest(
             items=fields.line_amounts(body.items, "/items"),
@@ -66,8 +66,7 @@ def _declare(kind: EntryKind) -> None:
             payment_id=body.payment_details.payment_id if body.payment_details else None,
             given=_given(call.raw),
         )
-        entry = await ledger_entries.record(call.house, call.caller, call.path("order_id"), kind, request)
-        return entry_reply(call, call.path("order_id"), entry)
+        return await ledger_entries.record(call.house, call.caller, call.path("order_id"), kind, request)
 
     async def list_entries(call: Call) -> Any:
         found = await ledger_entries.list_of_order(call.house, call.account_id, call.path("order_id"), kind)
@@ -80,7 +79,16 @@ def _declare(kind: EntryKind) -> None:
 
     path = f"{_BASE}/{plural}"
     list_reply = msgspec.defstruct(f"{plural.capitalize()}Reply", [(plural, list[EntryReply])])
-    routes("POST", path, f"Record {article} {kind}", scopes=WRITE_SHOPPING, body=RecordEntry, reply=EntryReply)(record)
+    routes(
+        "POST",
+        path,
+        f"Record {article} {kind}",
+        scopes=WRITE_SHOPPING,
+        body=RecordEntry,
+        reply=EntryReply,
+        renders=Entry,
+        render=lambda call, entry: entry_reply(call, call.path("order_id"), entry),
+    )(record)
     routes("GET", path, f"List {plural}", scopes=READ_SHOPPING, reply=list_reply)(list_entries)
     routes("GET", f"{path}/{{entry_id}}", f"Get {article} {kind}", scopes=READ_SHOPPING, reply=EntryReply)(get)
 

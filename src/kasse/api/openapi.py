@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from kasse import __version__
+from kasse.api.examples import example
 from kasse.api.routes import Call, Route, Routes
 from kasse.api.wire import ErrorBody
 
@@ -33,7 +34,7 @@ def document(all_routes: Iterable[Route], server: str) -> dict[str, Any]:
     by_type = dict(zip(map(id, types), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for route in all_routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, by_type)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, by_type, components)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Kasse", "version": __version__, "license": {"name": "Apache-2.0"}},
@@ -49,7 +50,7 @@ def document(all_routes: Iterable[Route], server: str) -> dict[str, Any]:
     }
 
 
-def _operation(route: Route, schemas: dict[int, Any]) -> dict[str, Any]:
+def _operation(route: Route, schemas: dict[int, Any], components: dict[str, Any]) -> dict[str, Any]:
     handler = f"{route.tag}_{route.method}_{route.path}"
     operation: dict[str, Any] = {
         "operationId": re.sub(r"[^A-Za-z0-9]+", "_", handler).strip("_").lower(),
@@ -60,18 +61,19 @@ def _operation(route: Route, schemas: dict[int, Any]) -> dict[str, Any]:
             for name in re.findall(r"{(\w+)}", route.path)
         ]
         + [{"name": name, "in": "query", "schema": schema} for name, schema in route.query.items()],
-        "responses": {"200": _response("Done", schemas[id(route.reply)] if route.reply else {})},
+        "responses": {"200": _response("Done", schemas[id(route.reply)] if route.reply else {}, components)},
     }
     if route.may_wait:
         waiting = "The gateway has not answered yet; an event to come has this answer's event-request-id"
-        operation["responses"]["202"] = _response(waiting, schemas[id(route.reply)])
+        operation["responses"]["202"] = _response(waiting, schemas[id(route.reply)], components)
     for status, words in _ERRORS.items():
-        operation["responses"][str(status)] = _response(words, schemas[id(ErrorBody)])
+        operation["responses"][str(status)] = _response(words, schemas[id(ErrorBody)], components)
     if route.scopes is not None:
         operation["security"] = [{"bearer": []}]
         operation["description"] = f"Needs the scope {' or '.join(route.scopes)}."
     if route.body is not None:
-        content = {"application/json": {"schema": schemas[id(route.body)]}}
+        schema = schemas[id(route.body)]
+        content = {"application/json": {"schema": schema, "example": example(schema, components)}}
         operation["requestBody"] = {"required": route.body_required, "content": content}
     return operation
 
@@ -80,8 +82,9 @@ def _parameter(name: str) -> dict[str, Any]:
     return {"type": "string", "pattern": r"^[PT]\d{8}$"} if name == "aid" else {"type": "string"}
 
 
-def _response(words: str, schema: Any) -> dict[str, Any]:
-    return {"description": words, "content": {"application/json": {"schema": schema}}}
+def _response(words: str, schema: Any, components: dict[str, Any]) -> dict[str, Any]:
+    content = {"schema": schema, "example": example(schema, components)} if schema else {"schema": {}}
+    return {"description": words, "content": {"application/json": content}}
 
 
 def serve(all_routes: list[Route]) -> Routes:

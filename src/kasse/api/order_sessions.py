@@ -7,15 +7,15 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from kasse.api import fields
+from kasse.api import fields, lists
 from kasse.api.fields import JsonObject, Link, Urls, present
-from kasse.api.routes import PAGING, READ_SHOPPING, WRITE_SHOPPING, Call, Routes
+from kasse.api.lists import PAGING
+from kasse.api.routes import READ_SHOPPING, WRITE_SHOPPING, Call, Routes
 from kasse.api.wire import Amount, LineId, Reference, Time, line_id
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import ChosenItem, PaymentSession
 from kasse.operations import sessions
 from kasse.operations.sessions import SessionRequest
-from kasse.store.port import Page
 
 routes = Routes("order sessions")
 _BASE = "/v1/accounts/{aid}/shopping/orders/{order_id}/sessions"
@@ -63,10 +63,20 @@ class SessionReply(msgspec.Struct):
 
 class SessionsReply(msgspec.Struct):
     sessions: list[SessionReply]
+    next_page_token: str | None = None
 
 
-@routes("POST", _BASE, "Open a payment session", scopes=WRITE_SHOPPING, body=CreateSession, reply=SessionReply)
-async def create(call: Call) -> Any:
+@routes(
+    "POST",
+    _BASE,
+    "Open a payment session",
+    scopes=WRITE_SHOPPING,
+    body=CreateSession,
+    reply=SessionReply,
+    renders=PaymentSession,
+    render=lambda call, session: session_reply(call, session),
+)
+async def create(call: Call) -> PaymentSession:
     body: CreateSession = call.body
     fields.check_express(body.express)
     request = SessionRequest(
@@ -83,7 +93,7 @@ async def create(call: Call) -> Any:
             *("expires_at", *fields.SESSION_READ_ONLY),
         ),
     )
-    return session_reply(call, await sessions.open_for_order(call.house, call.caller, call.path("order_id"), request))
+    return await sessions.open_for_order(call.house, call.caller, call.path("order_id"), request)
 
 
 def _shipping_option(call: Call, body: CreateSession) -> dict[str, Any] | None:
@@ -120,9 +130,11 @@ def _shipping_option(call: Call, body: CreateSession) -> dict[str, Any] | None:
     reply=SessionsReply,
 )
 async def list_sessions(call: Call) -> Any:
-    page = Page(call.number("limit", 10, 1, 100), call.query("starting_after"))
+    page = lists.page(call)
     found = await sessions.list_of_order(call.house, call.account_id, call.path("order_id"), page)
-    return {"sessions": [session_reply(call, session) for session in found]}
+    return lists.listed(
+        call, "sessions", page, found, lambda session: session.id, lambda session: session_reply(call, session)
+    )
 
 
 @routes("GET", _BASE + "/{session_id}", "Get a session of an order", scopes=READ_SHOPPING, reply=SessionReply)

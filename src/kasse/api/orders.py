@@ -1,178 +1,216 @@
-"""Orders and their history over the wire. Source: orders reference, sections 4, 5, 8."""
+"""Orders over the wire: made, listed, read, updated, opened, closed, cancelled. Source: orders reference, 2 and 4."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
-from kasse.api import fields
-from kasse.api.fields import JsonObject, present
-from kasse.api.ledger_entries import EntryReply, entry_reply
-from kasse.api.routes import INCLUDE_EVENTS, PAGING, READ_SHOPPING, Call, Routes
-from kasse.domain.access import RequestNote
-from kasse.domain.history import EntryAdded, Event, OrderCreated, SessionOpened
-from kasse.domain.order import Line, payable
-from kasse.operations import orders
+from kasse.api import fields, lists
+from kasse.api.fields import Currency, Item, JsonObject, OrderId
+from kasse.api.lists import INCLUDE_EVENTS, ORDER_FILTERS
+from kasse.api.order_replies import OrderReply, order_reply
+from kasse.api.routes import READ_SHOPPING, WRITE_SHOPPING, Call, Routes
+from kasse.api.wire import LineId, Reference, Text, line_id
+from kasse.domain.refusals import Refusal
+from kasse.operations import order_status, orders
 from kasse.operations.orders import OrderDetails
-from kasse.store.port import Page
 
 routes = Routes("orders")
-_BASE = "/v1/accounts/{aid}/shopping/orders"
+_ACCOUNT = "/v1/accounts/{aid}/shopping"
+_BASE = f"{_ACCOUNT}/orders"
 
 
-class OrderReply(msgspec.Struct):
-    """An order; fields that the merchant sent besides these come back as they were."""
+class CreateOrder(msgspec.Struct):
+    """An order without a draft. Its totals are worked out by the server."""
 
-    id: str
-    order_id: str
-    currency: str
-    status: str
-    payment_status: str
-    gross_amount: int
-    net_amount: int
-    total_discount: int
-    items: list[JsonObject]
-    authorizations: list[EntryReply]
-    captures: list[EntryReply]
-    refunds: list[EntryReply]
-    cancellations: list[EntryReply]
-    version: int
-    created_at: str
-    created_by: str
-    updated_at: str
-    _links: list[fields.Link]
+    currency: Currency
+    items: Annotated[list[Item], Meta(min_length=1)]
+    order_id: OrderId | None = None
+    merchant_reference: Reference | None = None
+    customer: JsonObject | None = None
+    shipping_address: fields.Address | None = None
+    billing_address: fields.Address | None = None
+    store: JsonObject | None = None
+    metadata: JsonObject | None = None
+
+
+class UpdateItem(fields.ExchangeRate, kw_only=True):
+    line_id: LineId
+    status: Text | None = None
+    discount_lines: list[fields.DiscountLine] | None = None
+
+
+class UpdateOrder(msgspec.Struct):
+    """What may change on an order: merged into it; null removes. Amounts, currency and ids stay."""
+
+    merchant_reference: Reference | None = None
+    customer: JsonObject | None = None
+    shipping_address: fields.Address | None = None
+    billing_address: fields.Address | None = None
+    external_ids: list[Any] | None = None
+    external_links: list[Any] | None = None
+    attachments: list[Any] | None = None
+    courier_id: Text | None = None
+    pickup_at: Text | None = None
+    delivery_id: Text | None = None
+    metadata: JsonObject | None = None
+    currency: Currency | None = None
+    items: list[UpdateItem] | None = None
+
+
+class CancelOrder(msgspec.Struct):
+    cancelled_reason: Annotated[str, Meta(min_length=1, max_length=255)] = "customer"
 
 
 class OrdersReply(msgspec.Struct):
     orders: list[OrderReply]
+    next_page_token: str | None = None
 
 
-class EventReply(msgspec.Struct):
-    """One change of an order. ``hash`` covers the event and ``previous_hash``."""
-
-    id: str
-    event_type: str
-    name: str
-    version: int
-    created_at: str
-    created_by: str
-    request_id: str
-    hash: str
-    previous_hash: str
-    request: JsonObject | None = None
-    draft_id: str | None = None
+def _render(call: Call, details: OrderDetails) -> Any:
+    return order_reply(call, details)
 
 
-class EventsReply(msgspec.Struct):
-    events: list[EventReply]
-    state: str
+@routes(
+    "POST",
+    _BASE,
+    "Create an order without a draft",
+    scopes=WRITE_SHOPPING,
+    body=CreateOrder,
+    reply=OrderReply,
+    renders=OrderDetails,
+    render=_render,
+)
+async def create(call: Call) -> OrderDetails:
+    body: CreateOrder = call.body
+    fields.currency(body.currency, "/currency")
+    order = {**call.raw, "items": fields.items(call.raw["items"], "/items")}
+    return await orders.create(call.house, call.caller, order)
 
 
 @routes("GET", _BASE + "/{order_id}", "Get an order", scopes=READ_SHOPPING, query=INCLUDE_EVENTS, reply=OrderReply)
 async def get(call: Call) -> Any:
-    with_events = call.query("include_events") == "true"
-    return order_reply(call, await orders.get(call.house, call.account_id, call.path("order_id"), with_events))
+    details = await orders.get(call.house, call.account_id, call.path("order_id"), _with_events(call))
+    return order_reply(call, details)
+
+
+def _with_events(call: Call) -> bool:
+    return call.query("include_events") == "true"
+
+
+@routes("GET", _BASE, "List orders, newest first", scopes=READ_SHOPPING, query=ORDER_FILTERS, reply=OrdersReply)
+async def list_orders(call: Call) -> Any:
+    return await _list(call)
+
+
+async def _list(call: Call, *marks: tuple[str, str]) -> Any:
+    page = lists.page(call)
+    filters = lists.filters(call, ORDER_FILTERS, *marks)
+    found = await orders.list_page(call.house, call.account_id, filters, page, _with_events(call))
+    return lists.listed(
+        call,
+        "orders",
+        page,
+        found,
+        lambda details: details.state.order.id,
+        lambda details: order_reply(call, details),
+    )
+
+
+def _declare_owner(plural: str, parameter: str) -> None:
+    """The orders of a customer, or of a store."""
+    path = f"{_ACCOUNT}/{plural}/{{{parameter}}}/orders"
+    singular = plural.removesuffix("s")
+
+    @routes(
+        "GET", path, f"List the orders of a {singular}", scopes=READ_SHOPPING, query=ORDER_FILTERS, reply=OrdersReply
+    )
+    async def list_owned(call: Call) -> Any:
+        return await _list(call, (parameter, call.path(parameter)))
+
+    @routes(
+        "GET",
+        path + "/{order_id}",
+        f"Get an order of a {singular}",
+        scopes=READ_SHOPPING,
+        query=INCLUDE_EVENTS,
+        reply=OrderReply,
+    )
+    async def get_owned(call: Call) -> Any:
+        mark = (parameter, call.path(parameter))
+        order_id = call.path("order_id")
+        details = await orders.get_marked(call.house, call.account_id, order_id, mark, _with_events(call))
+        return order_reply(call, details)
+
+
+_declare_owner("customers", "customer_id")
+_declare_owner("stores", "store_id")
 
 
 @routes(
-    "GET",
-    _BASE,
-    "List orders, newest first",
-    scopes=READ_SHOPPING,
-    query={**PAGING, **INCLUDE_EVENTS},
-    reply=OrdersReply,
+    "PUT",
+    _BASE + "/{order_id}",
+    "Update an order",
+    scopes=WRITE_SHOPPING,
+    query=INCLUDE_EVENTS,
+    body=UpdateOrder,
+    reply=OrderReply,
+    renders=OrderDetails,
+    render=_render,
 )
-async def list_orders(call: Call) -> Any:
-    page = Page(call.number("limit", 10, 1, 100), call.query("starting_after"))
-    found = await orders.list_page(call.house, call.account_id, page, call.query("include_events") == "true")
-    return {"orders": [order_reply(call, details) for details in found]}
+async def update(call: Call) -> OrderDetails:
+    items: dict[int, JsonObject] = {}
+    for n, item in enumerate(call.raw.get("items") or ()):
+        number = line_id(item["line_id"], f"/items/{n}/line_id")
+        if number in items:
+            raise Refusal(
+                "duplicate_line", f"expected each line once, got line {number} again", path=f"/items/{n}/line_id"
+            )
+        items[number] = item
+    return await orders.update(
+        call.house, call.caller, call.path("order_id"), call.raw, items, with_events=_with_events(call)
+    )
 
 
-@routes("GET", _BASE + "/{order_id}/events", "The history of an order", scopes=READ_SHOPPING, reply=EventsReply)
-async def events(call: Call) -> Any:
-    found = await orders.events(call.house, call.account_id, call.path("order_id"))
-    return {"events": [event_reply(event) for event in found], "state": "pending"}
+@routes(
+    "POST",
+    _BASE + "/{order_id}/open",
+    "Open a closed order again",
+    scopes=WRITE_SHOPPING,
+    reply=OrderReply,
+    renders=OrderDetails,
+    render=_render,
+)
+async def open_order(call: Call) -> OrderDetails:
+    return await order_status.set_open(call.house, call.caller, call.path("order_id"))
 
 
-def order_reply(call: Call, details: OrderDetails) -> dict[str, Any]:
-    order = details.state.order
-    base = f"/v1/accounts/{order.account_id}/shopping"
-    links = [{"href": call.link(f"{base}/orders/{order.order_id}"), "rel": "self"}]
-    if order.draft_id:
-        links.append({"href": call.link(f"{base}/draft_orders/{order.draft_id}"), "rel": "draft"})
-    reply = {
-        **order.given,
-        "id": order.id,
-        "order_id": order.order_id,
-        "currency": order.currency,
-        "status": order.status,
-        "payment_status": order.payment_status,
-        "gross_amount": order.gross_amount,
-        "net_amount": order.net_amount,
-        "total_discount": order.gross_amount - order.net_amount,
-        "items": [item_reply(line, payable(line)) for line in details.state.lines.values()],
-        "version": order.version,
-        "created_at": fields.rfc3339(order.created_at),
-        "created_by": order.created_by,
-        "updated_at": fields.rfc3339(order.updated_at),
-        "_links": links,
-    }
-    for kind, name in (
-        ("authorization", "authorizations"),
-        ("capture", "captures"),
-        ("refund", "refunds"),
-        ("cancellation", "cancellations"),
-    ):
-        reply[name] = [entry_reply(call, order.order_id, entry) for entry in details.entries if entry.kind == kind]
-    if details.events is not None:
-        reply["events"] = [event_reply(event) for event in details.events]
-    return reply
+@routes(
+    "POST",
+    _BASE + "/{order_id}/close",
+    "Close an order",
+    scopes=WRITE_SHOPPING,
+    reply=OrderReply,
+    renders=OrderDetails,
+    render=_render,
+)
+async def close(call: Call) -> OrderDetails:
+    return await order_status.close(call.house, call.caller, call.path("order_id"))
 
 
-def item_reply(line: Line, net_amount: int) -> dict[str, Any]:
-    return {**line.given, "line_id": line.line_id, "net_amount": net_amount, "version": line.version}
-
-
-def event_reply(event: Event) -> dict[str, Any]:
-    what = event.what
-    about: dict[str, Any] = {}
-    if isinstance(what, EntryAdded):
-        about = {
-            "entry_id": what.entry.id,
-            "amount": what.entry.amount,
-            "items": what.entry.items,
-            **present(transaction_id=what.entry.transaction_id),
-        }
-    elif not isinstance(what, OrderCreated):
-        about = {"session_id": what.session_id, "items": what.items}
-        if not isinstance(what, SessionOpened):
-            about["transaction_id"] = what.transaction_id
-    return {
-        "id": event.id,
-        "event_type": "api-event",
-        "name": f"{what.entry.kind}_added" if isinstance(what, EntryAdded) else what.__struct_config__.tag,
-        "version": event.seq,
-        "created_at": fields.rfc3339(event.at),
-        "created_by": event.by,
-        "request_id": event.request_id,
-        **present(draft_id=event.draft_id),
-        **request_reply(event.request),
-        **about,
-        "hash": event.hash,
-        "previous_hash": event.previous_hash,
-    }
-
-
-def request_reply(note: RequestNote | None) -> dict[str, Any]:
-    """The request behind a change; its body as JSON again where it was not cut short."""
-    if note is None:
-        return {}
-    request: dict[str, Any] = {"method": note.method, "path": note.path}
-    if note.body is not None:
-        try:
-            request["body"] = json.loads(note.body)
-        except ValueError:
-            request["body"] = note.body
-    return {"request": request}
+@routes(
+    "POST",
+    _BASE + "/{order_id}/cancel",
+    "Cancel an order of which nothing is captured",
+    scopes=WRITE_SHOPPING,
+    body=CancelOrder,
+    body_required=False,
+    reply=OrderReply,
+    renders=OrderDetails,
+    render=_render,
+)
+async def cancel(call: Call) -> OrderDetails:
+    body: CancelOrder = call.body
+    return await order_status.cancel(call.house, call.caller, call.path("order_id"), body.cancelled_reason)

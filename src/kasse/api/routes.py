@@ -14,16 +14,12 @@ from kasse.operations.house import House
 
 READ_SHOPPING = ("admin:shopping", "read:shopping")
 WRITE_SHOPPING = ("admin:shopping", "write:shopping")
+READ_EVENTS = (*READ_SHOPPING, "read:shopping:/orders/ANY/events")
+WRITE_EVENTS = (*WRITE_SHOPPING, "write:shopping:/orders/ANY/events")
 READ_CHECKOUT = ("admin:checkout", "read:checkout")
 WRITE_CHECKOUT = ("admin:checkout", "write:checkout")
 READ_ACCOUNTS = ("admin:accounts", "read:accounts")
 WRITE_ACCOUNTS = ("admin:accounts", "write:accounts")
-
-PAGING: Mapping[str, Any] = {
-    "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 10},
-    "starting_after": {"type": "string", "description": "The id of the last one of the page before."},
-}
-INCLUDE_EVENTS: Mapping[str, Any] = {"include_events": {"type": "boolean", "default": False}}
 
 
 @dataclass(frozen=True)
@@ -77,9 +73,12 @@ H = TypeVar("H", bound=Handler)
 class Route:
     """One operation of the API.
 
+    Where ``render`` is given, the handler answers with what the operation did, of the type ``renders``, and ``render``
+    makes the answer's body of it: so the answer can be stored in the same transaction as the effect.
+
     ``scopes`` is None where no token is asked for. ``query`` holds the schemas of its query parameters.
     ``may_wait`` where a 202 says that the outcome is not known yet. ``secret_body`` keeps the body out of the order's
-    history.
+    history, ``secret_answer`` the answer out of what is kept for a repeated ``Idempotency-Key``.
     """
 
     method: str
@@ -89,11 +88,14 @@ class Route:
     scopes: tuple[str, ...] | None
     body: type | None = None
     reply: Any = None
+    render: Callable[[Call, Any], Any] | None = None
+    renders: type | None = None
     tag: str = ""
     query: Mapping[str, Any] = field(default_factory=dict)
     may_wait: bool = False
     refusals: tuple[str, ...] = ()
     secret_body: bool = False
+    secret_answer: bool = False
     body_required: bool = True
 
 

@@ -23,7 +23,11 @@ from kasse.store.port import Loads
 
 PAYABLE: frozenset[State] = frozenset({"ready", "declined", "challenge"})
 OVER: frozenset[State] = frozenset({"paid", "cancelled"})
-_STATES: dict[str, State] = {"line_being_paid": "locked_elsewhere", "nothing_left_to_pay": "paid_elsewhere"}
+_STATES: dict[str, State] = {
+    "line_being_paid": "locked_elsewhere",
+    "nothing_left_to_pay": "paid_elsewhere",
+    "session_cancelled": "cancelled",
+}
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ async def see(house: House, account_id: str, session_id: str) -> Seen:
 
 
 async def _in_the_way(loads: Loads, session: PaymentSession) -> Refusal | None:
-    """Why the session's lines cannot be paid now: they are paid, or being paid, somewhere else."""
+    """Why the session's lines cannot be paid now: they are paid, or being paid, somewhere else, or gone."""
     if session.status != "open":
         return None
     try:
@@ -82,6 +86,7 @@ async def _in_the_way(loads: Loads, session: PaymentSession) -> Refusal | None:
         if session.order is None:
             return None
         state = await load_order(loads, session.account_id, session.order, {item.line_id for item in session.items})
+        rules.require_current(session, state.order)
         rules.check_claim(state, session.items)
     except Refusal as refusal:
         return refusal

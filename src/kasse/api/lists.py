@@ -1,0 +1,124 @@
+"""What every list understands: filters, and pages by token or by the last one's id. Source: orders reference, 10."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar, get_args
+
+import msgspec
+
+from kasse.api.routes import Call
+from kasse.domain.ledger import PaymentStatus
+from kasse.domain.order import DraftStatus, OrderStatus
+from kasse.domain.paging import Filters, Page, page_token, read_page_token
+from kasse.domain.refusals import Refusal
+
+T = TypeVar("T")
+
+PAGING: Mapping[str, Any] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 10},
+    "starting_after": {"type": "string", "description": "The id of the last one of the page before."},
+    "page_token": {"type": "string", "description": "The next_page_token of the page before."},
+}
+CREATED: Mapping[str, Any] = {
+    "created_at.gte": {"type": "string", "format": "date-time"},
+    "created_at.lte": {"type": "string", "format": "date-time"},
+}
+INCLUDE_EVENTS: Mapping[str, Any] = {"include_events": {"type": "boolean", "default": False}}
+DRAFT_FILTERS: Mapping[str, Any] = {
+    "status": {"type": "array", "items": {"type": "string", "enum": list(get_args(DraftStatus))}},
+    **CREATED,
+    **PAGING,
+}
+_MARKS = (
+    "merchant_reference",
+    "customer_id",
+    "store_id",
+    "itinerary_travel_mode",
+    "itinerary_arrival_address",
+    "itinerary_departure_address",
+    "items_discount_lines_discount_type",
+)
+ORDER_FILTERS: Mapping[str, Any] = {
+    "status": {"type": "array", "items": {"type": "string", "enum": list(get_args(OrderStatus))}},
+    "payment_status": {"type": "array", "items": {"type": "string", "enum": list(get_args(PaymentStatus))}},
+    **CREATED,
+    **{name: {"type": "array", "items": {"type": "string"}} for name in _MARKS},
+    **INCLUDE_EVENTS,
+    **PAGING,
+}
+
+
+def filters(call: Call, known: Mapping[str, Any], *marks: tuple[str, str]) -> Filters:
+    """The filters of a request; ``marks`` come from its address. Raises ``Refusal`` (wrong_value)."""
+    found: list[tuple[str, tuple[str, ...]]] = [(name, (value,)) for name, value in marks]
+    taken = {name for name, _ in marks}
+    for name in _MARKS:
+        values = _values(call, name)
+        if values and name not in taken and name in known:
+            found.append((name, values))
+    return Filters(
+        status=_choice(call, "status", known),
+        payment_status=_choice(call, "payment_status", known),
+        created_from=_time(call, "created_at.gte"),
+        created_to=_time(call, "created_at.lte"),
+        marks=tuple(found),
+    )
+
+
+def page(call: Call) -> Page:
+    """Which page is asked for. Raises ``Refusal`` (wrong_value)."""
+    limit = call.number("limit", 10, 1, 100)
+    token = call.query("page_token")
+    if token is not None:
+        return Page(limit + 1, read_page_token(call.house.pepper, _about(call), token))
+    return Page(limit + 1, call.query("starting_after"))
+
+
+def listed(
+    call: Call, name: str, page: Page, found: Sequence[T], id_of: Callable[[T], str], reply: Callable[[T], Any]
+) -> dict[str, Any]:
+    """A page under its name. One more than asked for was read, to know whether there is another page."""
+    shown = found[: page.limit - 1]
+    answer: dict[str, Any] = {name: [reply(each) for each in shown]}
+    if len(found) > len(shown):
+        answer["next_page_token"] = page_token(call.house.pepper, _about(call), id_of(shown[-1]))
+    return answer
+
+
+def _about(call: Call) -> str:
+    return call.request.url.path
+
+
+def _values(call: Call, name: str) -> tuple[str, ...]:
+    """A parameter that may be repeated or hold several values between commas."""
+    values = call.request.query_params.getlist(name)
+    return tuple(each for value in values for each in value.split(",") if each)
+
+
+def _choice(call: Call, name: str, known: Mapping[str, Any]) -> tuple[str, ...]:
+    values = _values(call, name) if name in known else ()
+    allowed = known[name]["items"]["enum"] if name in known else ()
+    for value in values:
+        if value not in allowed:
+            raise Refusal(
+                "wrong_value", f"expected {name} to be one of {', '.join(allowed)}, got {value[:40]!r}", path=f"/{name}"
+            )
+    return values
+
+
+def _time(call: Call, name: str) -> datetime | None:
+    text = call.query(name)
+    if text is None:
+        return None
+    try:
+        # In a query a plus sign arrives as a space.
+        time = msgspec.convert(text.replace(" ", "+"), datetime)
+    except msgspec.ValidationError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise Refusal(
+            "wrong_value", f"expected {name} as a time such as 2026-02-03T09:00:00Z, got {text[:40]!r}", path=f"/{name}"
+        )
+    return time
