@@ -21,11 +21,25 @@ from schemathesis.specs.openapi.checks import (
 )
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
-from kasse.api import accounts, admin, drafts, ledger_entries, order_sessions, orders, sandbox, sessions, transactions
+from kasse.api import (
+    accounts,
+    admin,
+    drafts,
+    ledger_entries,
+    order_events,
+    order_sessions,
+    orders,
+    sandbox,
+    sessions,
+    transactions,
+)
 from kasse.api.routes import Route
 from tests.running import Json, Running, Shop, line
 
-MODULES = (accounts, admin, drafts, ledger_entries, order_sessions, orders, sandbox, sessions, transactions)
+MODULES = (
+    *(accounts, admin, drafts, ledger_entries, order_events, order_sessions, orders, sandbox, sessions),
+    transactions,
+)
 ROUTES = [route for module in MODULES for route in module.routes.all]
 
 

@@ -368,7 +368,7 @@ RULES: list[tuple[str, dict[str, Any], int, str, str, list[str]]] = [
      ["'ALPHANUMERIC_9' or 'ALPHANUMERIC_9_RESERVE'", '"NUMERIC"']),
     ("create draft", {"/options": {"split_draft": "no"}}, 400, "wrong_type", "/options/split_draft",
      ["true or false", '"no"']),
-    ("create draft", {"/options": {"replace": "order"}}, 400, "wrong_value", "/options/replace", ["not supported"]),
+    ("create draft", {"/options": {"replace": "order"}}, 400, "wrong_value", "/options", ["options.order_id"]),
     *(
         ("create draft", {"/order/order_id": order_id}, 400, "wrong_value", "/order/order_id", ["a string", shown])
         for order_id, shown in (

@@ -148,7 +148,7 @@ def test_a_draft_that_is_not_open_never_changes(status: DraftStatus) -> None:
         refused(with_line, closed, line(2, 6)),
         refused(with_changed_line, closed, line(1, 6)),
         refused(without_line, closed, 1),
-        refused(order_from_draft, closed, "id", "order-id", "test", NOW),
+        refused(order_from_draft, closed, closed.lines, "id", "order-id", "test", NOW),
     ):
         assert refusal.reason == "draft_not_open"
         assert status in refusal.message
@@ -156,7 +156,7 @@ def test_a_draft_that_is_not_open_never_changes(status: DraftStatus) -> None:
 
 def test_a_draft_becomes_an_open_order_with_its_totals() -> None:
     lines = (Line(1, 99800, 9980, {}), Line(2, 11500, 0, {}))
-    order, kept = order_from_draft(draft(*lines, merchant_reference="web-1"), "id-1", "K7Q2M9XAB", "clerk", NOW)
+    order, kept = order_from_draft(draft(*lines, merchant_reference="web-1"), lines, "id-1", "K7Q2M9XAB", "clerk", NOW)
     assert kept == lines
     assert (order.gross_amount, order.net_amount, order.currency) == (111300, 101320, "NOK")
     assert (order.status, order.payment_status, order.version) == ("open", "pending", 0)
@@ -166,16 +166,16 @@ def test_a_draft_becomes_an_open_order_with_its_totals() -> None:
 
 
 def test_a_draft_without_lines_becomes_no_order() -> None:
-    assert refused(order_from_draft, draft(), "id", "order-id", "test", NOW).reason == "wrong_state"
+    assert refused(order_from_draft, draft(), (), "id", "order-id", "test", NOW).reason == "wrong_state"
 
 
 @pytest.mark.parametrize("amounts", [(MAX_AMOUNT, 1), (MAX_AMOUNT, -1), (-MAX_AMOUNT, -1)])
 def test_an_order_holds_no_more_money_than_can_be_told_apart(amounts: tuple[int, int]) -> None:
     lines = [line(n, amount) for n, amount in enumerate(amounts)]
-    refusal = refused(order_from_draft, draft(*lines), "id", "order-id", "test", NOW)
+    refusal = refused(order_from_draft, draft(*lines), lines, "id", "order-id", "test", NOW)
     assert refusal.reason == "wrong_value"
     assert str(MAX_AMOUNT + 1) in refusal.message
-    order_from_draft(draft(lines[0]), "id", "order-id", "test", NOW)
+    order_from_draft(draft(lines[0]), lines[:1], "id", "order-id", "test", NOW)
 
 
 # -- orders

@@ -126,7 +126,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             {"id": str(n), "line_id": n, "gross_amount": AMOUNT // 2, "tax_lines": []} for n in (1, 2)
         ]
         draft = await drafts.create(mortal, CALLER, {"currency": "NOK", "items": items}, {})
-        [order_id] = await drafts.complete(mortal, CALLER, draft.id)
+        [details] = await drafts.complete(mortal, CALLER, draft.id)
+        order_id = details.state.order.id
         yield World(mortal, gateway, clock, order_id)
 
 

@@ -56,8 +56,8 @@ class Merchant:
         """An open order with a line for each amount, numbered from 1."""
         items = [{"id": "SKU", "line_id": n, "gross_amount": amount} for n, amount in enumerate(amounts, 1)]
         draft = await drafts.create(self.house, self.caller, {"currency": "NOK", "items": items}, {})
-        [order] = await drafts.complete(self.house, self.caller, draft.id)
-        return order
+        [details] = await drafts.complete(self.house, self.caller, draft.id)
+        return details.state.order.id
 
     async def session(self, order: str, *lines: int, shipping: int = 0) -> PaymentSession:
         option = {"id": "post", "line_id": "post", "amount": shipping, "title": "Post"} if shipping else None

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Coroutine, Iterable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, TypeVar, cast
 
+import pytest
 from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -34,6 +35,7 @@ from kasse.operations.sessions import SessionRequest
 from kasse.operations.transactions import OperationRequest
 from kasse.settings import Settings
 from kasse.store.port import Loads
+from tests.store.postgres_server import PostgresServer, postgres_server
 
 T = TypeVar("T")
 Amounts = dict[int, int]
@@ -147,7 +149,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.clock = MovedClock()
         self.runner = asyncio.Runner()
         self.stack = AsyncExitStack()
-        chosen = Settings(database=f"sqlite:///{self.folder.name}/kasse.db")
+        chosen = Settings(database=self.database())
         self.house: House = self.run(self.stack.enter_async_context(open_house(chosen, self.clock)))
         self.run(accounts.create_account(self.house, ACCOUNT, "Fjord & Fjell"))
         self.requests = count(1)
@@ -155,6 +157,10 @@ class LedgerMachine(RuleBasedStateMachine):
         self.order = ""
         self.sessions: list[Session] = []
         self.payments: list[Payment] = []  # in the order of their authorization entries, then those without one
+
+    def database(self) -> str:
+        """The URL of a new database."""
+        return f"sqlite:///{self.folder.name}/kasse.db"
 
     def teardown(self) -> None:
         self.run(self.stack.aclose())
@@ -240,7 +246,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.prices = dict(enumerate(prices, 1))
         lines = [{"id": "SKU", "line_id": n, "gross_amount": price} for n, price in self.prices.items()]
         draft = self.run(drafts.create(self.house, self.caller, {"currency": "NOK", "items": lines}, {}))
-        [self.order] = self.run(drafts.complete(self.house, self.caller, draft.id))
+        [details] = self.run(drafts.complete(self.house, self.caller, draft.id))
+        self.order = details.state.order.id
         for card in cards:
             self.open_session(data, data.draw(st.booleans(), "whole"))
             if self.sessions:
@@ -649,3 +656,29 @@ TestLedgerMachine.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
+
+
+class LedgerMachineOnPostgresql(LedgerMachine):
+    """The same on the other engine."""
+
+    server: PostgresServer
+
+    def database(self) -> str:
+        self.made = ExitStack()
+        return self.server.url(self.made.enter_context(self.server.kasse_database()))
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.made.close()
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[None]:
+    with postgres_server() as LedgerMachineOnPostgresql.server:
+        yield
+
+
+TestLedgerMachineOnPostgresql = pytest.mark.usefixtures("postgres")(
+    pytest.mark.postgres(pytest.mark.slow(LedgerMachineOnPostgresql.TestCase))
+)
+LedgerMachineOnPostgresql.TestCase.settings = settings(TestLedgerMachine.settings, max_examples=15)

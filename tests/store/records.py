@@ -18,6 +18,7 @@ from kasse.domain.access import (
     ServerSecret,
     SignatureSecret,
     SigningKey,
+    StoredAnswer,
 )
 from kasse.domain.callbacks import Attempt, Delivery
 from kasse.domain.history import EntryAdded, OrderState, OrderStep, PaymentStarted, SessionOpened, What
@@ -106,6 +107,10 @@ def server_secret(**changes: Any) -> ServerSecret:
 
 def signature_secret(account_id: str = ACCOUNT, **changes: Any) -> SignatureSecret:
     return replace(SignatureSecret(account_id, "secret-1", "s3cret", NOW, "somebody"), **changes)
+
+
+def stored_answer(account_id: str = ACCOUNT, **changes: Any) -> StoredAnswer:
+    return replace(StoredAnswer(account_id, "answer-1", "a digest", NOW, 200, '{"id": "ø"}'), **changes)
 
 
 def profile(account_id: str = ACCOUNT, **changes: Any) -> Profile:

@@ -15,7 +15,8 @@ import pytest
 from kasse.domain import history
 from kasse.domain.history import EntryAdded, OrderState, OrderStep, SessionOpened
 from kasse.domain.ledger import LineSums
-from kasse.store.port import Contradiction, Loads, Page, Store
+from kasse.domain.paging import Filters, Page
+from kasse.store.port import Contradiction, Loads, Store
 from tests.store import records
 from tests.store.records import ACCOUNT, LATER, NOW, OTHER, created, entry, follow, life, put
 
@@ -197,7 +198,7 @@ async def _pages(store: Store, size: int, by: str = "id") -> list[str]:
     found: list[str] = []
     after = None
     for number in itertools.count():
-        page = await store.read(lambda loads, after=after: loads.orders(ACCOUNT, Page(size, after)))  # type: ignore[misc]
+        page = await store.read(lambda loads, after=after: loads.orders(ACCOUNT, Filters(), Page(size, after)))  # type: ignore[misc]
         if not page:
             break
         assert len(page) <= size
@@ -216,7 +217,7 @@ async def test_orders_come_newest_first_and_each_once_while_new_ones_come_in(sto
     orders = [created(id=f"old-{n * 7 % 10}", order_id=f"O{n}", created_at=at) for n, at in enumerate(times)]
     await put(store, *orders)
     await put(store, created(OTHER))
-    at_once = _heads(await store.read(lambda loads: loads.orders(ACCOUNT, Page(100))))
+    at_once = _heads(await store.read(lambda loads: loads.orders(ACCOUNT, Filters(), Page(100))))
     assert len(at_once) == 10
     when = {step.order.id: step.order.created_at for step in orders}
     assert [when[id] for id in at_once] == sorted(times, reverse=True)
@@ -228,7 +229,7 @@ async def test_a_list_has_every_order_with_all_its_lines(store: Store) -> None:
     await put(store, *life()[0])
     other = created(id="order-2", order_id="X", created_at=LATER, lines=[records.line(n, n) for n in range(1, 40)])
     await put(store, other)
-    found = await store.read(lambda loads: loads.orders(ACCOUNT, Page()))
+    found = await store.read(lambda loads: loads.orders(ACCOUNT, Filters(), Page()))
     assert found == [history.after(other), life()[1]]
 
 
@@ -236,7 +237,7 @@ async def test_a_page_after_something_unknown_or_anothers_is_empty(store: Store)
     await put(store, created(), created(OTHER, id="order-9", order_id="order-9"))
     for after in ("nobody", "order-9"):
         page = Page(10, after)
-        assert await store.read(lambda loads, page=page: loads.orders(ACCOUNT, page)) == []  # type: ignore[misc]
+        assert await store.read(lambda loads, page=page: loads.orders(ACCOUNT, Filters(), page)) == []  # type: ignore[misc]
 
 
 async def test_the_sessions_of_an_order_come_newest_first_and_each_once_while_new_ones_come_in(store: Store) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from kasse.store.port import Contradiction, Loads, Page, Store, StoreUnavailable
+from kasse.domain.paging import Filters, Page
+from kasse.store.port import Contradiction, Loads, Store, StoreUnavailable
 from kasse.store.postgres import PostgresStore
 from kasse.store.postgres_reads import PostgresLoads, Question, answer, in_room
 from tests.store import records
@@ -57,6 +58,7 @@ async def _everything(store: Store) -> None:
             *(make(account_id) for make in (records.signature_secret, records.draft, records.session)),
             *(make(account_id) for make in (records.transaction, records.gateway_call, records.delivery)),
             records.attempt(account_id),
+            records.stored_answer(account_id),
             *life(account_id)[0],
         )
         await store.book_put(account_id, "key", {})
@@ -72,7 +74,7 @@ async def test_every_table_of_accounts_is_locked_for_its_owner_too(database: str
         tables = {row[0] for row in await connection.fetch(_OF_ACCOUNTS)}
         forced = await connection.fetch("SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity")
         others = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-    assert len(tables) == 16
+    assert len(tables) == 18
     assert {row[0] for row in forced} == tables
     assert {row[0] for row in others} - tables == {
         "migrations", "server_commits", "server_secrets", "server_signing_keys",
@@ -86,7 +88,7 @@ async def test_who_names_another_account_sees_and_changes_nothing(store: Store, 
         await connection.execute("SELECT set_config('kasse.account', $1, false)", account)
         for (table,) in await connection.fetch(_OF_ACCOUNTS):
             assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0, table
-            assert await connection.execute(f"UPDATE {table} SET doc = 'x'") == "UPDATE 0", table
+            assert await connection.execute(f"UPDATE {table} SET account_id = 'x'") == "UPDATE 0", table
             assert await connection.execute(f"DELETE FROM {table}") == "DELETE 0", table
     assert await store.read(lambda loads: loads.order(ACCOUNT, "order-1")) == life()[1]
 
@@ -117,7 +119,7 @@ async def test_who_looks_across_accounts_sees_all_and_writes_nothing(store: Stor
         for (table,) in await connection.fetch(_OF_ACCOUNTS):
             found = await connection.fetchval(f"SELECT array_agg(DISTINCT account_id) FROM {table}")
             assert sorted(found) == [ACCOUNT, OTHER], table
-            assert await connection.execute(f"UPDATE {table} SET doc = 'x'") == "UPDATE 0", table
+            assert await connection.execute(f"UPDATE {table} SET account_id = 'x'") == "UPDATE 0", table
             assert await connection.execute(f"DELETE FROM {table}") == "DELETE 0", table
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute("INSERT INTO profiles VALUES ('*', 'mine', 1, '{}')")
@@ -149,14 +151,14 @@ async def test_a_page_of_a_large_account_is_read_from_its_index(store: Store, da
         asked.append(question)
         return ()
 
-    await answer(PostgresLoads().orders(ACCOUNT, Page()), ask)
-    await answer(PostgresLoads().orders(ACCOUNT, Page(10, "id-500")), ask)
+    await answer(PostgresLoads().orders(ACCOUNT, Filters(), Page()), ask)
+    await answer(PostgresLoads().orders(ACCOUNT, Filters(), Page(10, "id-500")), ask)
     await answer(PostgresLoads().order(ACCOUNT, "id-500"), ask)
     async with _connected(database) as connection:
         await connection.execute("SELECT set_config('kasse.account', $1, false)", ACCOUNT)
         await connection.execute(
             "INSERT INTO orders "
-            "SELECT $1, 'id-' || n, 'o-' || n, '', '', null, 0, 0, 0, 0, n, n, 1, '', repeat('x', 900) "
+            "SELECT $1, 'id-' || n, 'o-' || n, '', '', 0, 0, 0, 0, n, n, 1, '', repeat('x', 900) "
             "FROM generate_series(1, 5000) AS n",
             ACCOUNT,
         )
@@ -222,7 +224,7 @@ async def test_ten_may_bring_an_empty_database_up_to_date_at_once(postgres: Post
         await asyncio.gather(*(put(store, records.draft(id=f"draft-{n}")) for n, store in enumerate(stores)))
         for store in stores:
             await store.close()
-        assert postgres.sql("SELECT name FROM migrations", name) == "0001_first.sql"
+        assert postgres.sql("SELECT name FROM migrations ORDER BY name", name) == "0001_first.sql\n0002_orders.sql"
 
 
 async def test_a_database_of_a_newer_kasse_is_refused_and_stays_as_it_is(

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from kasse.domain.access import Account, Client, Grant
 from kasse.domain.history import OrderStep
-from kasse.store.port import Contradiction, Loads, Page, Record, Store
+from kasse.domain.paging import Filters, Page
+from kasse.store.port import Contradiction, Loads, Record, Store
 from tests.store import records
 from tests.store.records import ACCOUNT, LATER, NOW, OTHER, life, put
 
@@ -62,8 +63,10 @@ QUESTIONS = {
     "signature_secret": _one(records.signature_secret, lambda loads, aid: loads.signature_secret(aid)),
     "profile": _one(records.profile, lambda loads, aid: loads.profile(aid, "default")),
     "draft": _one(records.draft, lambda loads, aid: loads.draft(aid, "draft-1")),
+    "drafts": _listed(records.draft, lambda loads, aid: loads.drafts(aid, Filters(), Page())),
+    "stored_answer": _one(records.stored_answer, lambda loads, aid: loads.stored_answer(aid, "answer-1")),
     "order": _of_order(lambda loads, aid: loads.order(aid, "ABC234DEF"), _state),
-    "orders": _of_order(lambda loads, aid: loads.orders(aid, Page()), lambda aid: [_state(aid)]),
+    "orders": _of_order(lambda loads, aid: loads.orders(aid, Filters(), Page()), lambda aid: [_state(aid)]),
     "order_exists": _of_order(lambda loads, aid: loads.order_exists(aid, "ABC234DEF"), lambda aid: True),
     "entries": _of_order(lambda loads, aid: loads.entries(aid, "order-1"), _entries),
     "events": _of_order(lambda loads, aid: loads.events(aid, "order-1"), _events),
@@ -260,6 +263,7 @@ VERSIONED: dict[str, tuple[Callable[..., Any], Callable[[Loads], Awaitable[Any]]
     "client": (records.client, lambda loads: loads.client(ACCOUNT, "client-1")),
     "grant": (records.grant, lambda loads: loads.grant(ACCOUNT, "grant-1")),
     "profile": (records.profile, lambda loads: loads.profile(ACCOUNT, "default")),
+    "stored_answer": (records.stored_answer, lambda loads: loads.stored_answer(ACCOUNT, "answer-1")),
     "draft": (records.draft, lambda loads: loads.draft(ACCOUNT, "draft-1")),
     "session": (records.session, lambda loads: loads.session(ACCOUNT, "session-1")),
     "transaction": (records.transaction, lambda loads: loads.transaction(ACCOUNT, "transaction-1")),

@@ -17,8 +17,9 @@ import apsw
 import pytest
 
 from kasse.domain.access import Account
+from kasse.domain.paging import Filters, Page
 from kasse.domain.refusals import Refusal
-from kasse.store.port import Contradiction, Loads, Page, Record, StoreUnavailable
+from kasse.store.port import Contradiction, Loads, Record, StoreUnavailable
 from kasse.store.sqlite import SqliteStore
 from tests.store import records
 from tests.store.disk import Disk, disk
@@ -141,7 +142,7 @@ async def test_two_processes_on_one_file_lose_nothing(file: Path) -> None:
 async def test_ten_processes_that_open_a_new_file_at_once_find_it_made_once(file: Path) -> None:
     assert await asyncio.to_thread(_at_once, 10, file, 0) == [""] * 10
     connection = apsw.Connection(str(file))
-    assert connection.execute("SELECT count(*), count(DISTINCT name) FROM migrations").fetchall() == [(1, 1)]
+    assert connection.execute("SELECT count(*), count(DISTINCT name) FROM migrations").fetchall() == [(2, 2)]
     connection.close()
     async with opened(file) as store:
         await put(store, *life()[0])
@@ -309,7 +310,7 @@ async def test_one_bad_change_in_a_group_does_not_harm_the_others(store: SqliteS
         type(None),
     ]
     assert [await _account(store, n) is not None for n in (1, 2, 3)] == [True, False, True]
-    assert await store.read(lambda loads: loads.orders(ACCOUNT, Page())) == []
+    assert await store.read(lambda loads: loads.orders(ACCOUNT, Filters(), Page())) == []
 
 
 async def test_a_group_is_one_transaction(store: SqliteStore) -> None:
@@ -473,7 +474,7 @@ async def _plans(loads: Any) -> dict[str, list[str]]:
         for question in (QUESTIONS | OF_ALL_ACCOUNTS).values():
             await question.ask(loads, ACCOUNT)
         await loads.order(ACCOUNT, "order-1", [1, 2])
-        await loads.orders(ACCOUNT, Page(10, "order-1"))
+        await loads.orders(ACCOUNT, Filters(), Page(10, "order-1"))
         await loads.sessions_of(ACCOUNT, "order-1", Page(10, "session-1"))
         await loads.orders_from((ACCOUNT, "order-1"), 10)
         await loads.due_deliveries(NOW, 10, ["https://a", "https://b"])
