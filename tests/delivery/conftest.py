@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -95,8 +96,15 @@ def make_worker(store: SqliteStore, clock: HandClock) -> MakeWorker:
 @pytest.fixture
 def logs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the worker logs, at every level, however the rest of the process is set up."""
-    capture = LogCapture()
-    log = structlog.wrap_logger(None, processors=[capture], wrapper_class=structlog.stdlib.BoundLogger)
+    capture, here = LogCapture(), threading.current_thread()
+
+    def only_here(logger: Any, name: str, entry: Any) -> Any:
+        # The server of other tests may be at work in a thread of this process.
+        if threading.current_thread() is not here:
+            raise structlog.DropEvent
+        return entry
+
+    log = structlog.wrap_logger(None, processors=[only_here, capture], wrapper_class=structlog.stdlib.BoundLogger)
     monkeypatch.setattr(worker_module, "_log", log)
     return capture.entries
 
