@@ -20,6 +20,13 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture
+def name(postgres: PostgresServer) -> Iterator[str]:
+    """The name of a new database with Kasse's tables."""
+    with postgres.kasse_database() as found:
+        yield found
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a new database, as the settings have it. This is where another engine joins."""

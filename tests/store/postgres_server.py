@@ -14,11 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import asyncpg
 
 ROLE, ADMIN = "kasse", "kasse_admin"
 PATIENCE_S = 60
@@ -186,3 +188,13 @@ def _end_with_parent() -> None:
     """On Linux a server whose tests were killed stops by itself: when the thread that started it ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGINT)
+
+
+@asynccontextmanager
+async def connected(database: str) -> AsyncIterator[Any]:
+    """The engine's role without the engine."""
+    connection = await asyncpg.connect(database)
+    try:
+        yield connection
+    finally:
+        await connection.close()

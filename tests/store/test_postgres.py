@@ -7,8 +7,6 @@ from __future__ import annotations
 import asyncio
 import re
 import traceback
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -20,33 +18,16 @@ from kasse.store.postgres import PostgresStore
 from kasse.store.postgres_reads import PostgresLoads, Question, answer, in_room
 from tests.store import records
 from tests.store.conftest import opened
-from tests.store.postgres_server import PostgresServer
+from tests.store.postgres_server import PostgresServer, connected
 from tests.store.records import ACCOUNT, OTHER, created, life, put
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
-def name(postgres: PostgresServer) -> Iterator[str]:
-    """The name of a new database with Kasse's tables."""
-    with postgres.kasse_database() as found:
-        yield found
-
-
-@pytest.fixture
 def database(postgres: PostgresServer, name: str) -> str:
     """What the contract's fixtures open: here PostgreSQL only."""
     return postgres.url(name)
-
-
-@asynccontextmanager
-async def _connected(database: str) -> AsyncIterator[Any]:
-    """The engine's role without the engine."""
-    connection = await asyncpg.connect(database)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 async def _everything(store: Store) -> None:
@@ -70,7 +51,7 @@ _OF_ACCOUNTS = "SELECT table_name FROM information_schema.columns WHERE column_n
 
 
 async def test_every_table_of_accounts_is_locked_for_its_owner_too(database: str) -> None:
-    async with _connected(database) as connection:
+    async with connected(database) as connection:
         tables = {row[0] for row in await connection.fetch(_OF_ACCOUNTS)}
         forced = await connection.fetch("SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity")
         others = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
@@ -84,7 +65,7 @@ async def test_every_table_of_accounts_is_locked_for_its_owner_too(database: str
 @pytest.mark.parametrize("account", ["", "T33333333", ACCOUNT + " ", "%"])
 async def test_who_names_another_account_sees_and_changes_nothing(store: Store, database: str, account: str) -> None:
     await _everything(store)
-    async with _connected(database) as connection:
+    async with connected(database) as connection:
         await connection.execute("SELECT set_config('kasse.account', $1, false)", account)
         for (table,) in await connection.fetch(_OF_ACCOUNTS):
             assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0, table
@@ -95,14 +76,14 @@ async def test_who_names_another_account_sees_and_changes_nothing(store: Store, 
 
 async def test_who_names_no_account_sees_nothing(store: Store, database: str) -> None:
     await _everything(store)
-    async with _connected(database) as connection:
+    async with connected(database) as connection:
         for (table,) in await connection.fetch(_OF_ACCOUNTS):
             assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0, table
 
 
 async def test_who_names_an_account_sees_its_rows_and_cannot_write_others(store: Store, database: str) -> None:
     await _everything(store)
-    async with _connected(database) as connection:
+    async with connected(database) as connection:
         await connection.execute("SELECT set_config('kasse.account', $1, false)", ACCOUNT)
         for (table,) in await connection.fetch(_OF_ACCOUNTS):
             assert await connection.fetchval(f"SELECT array_agg(DISTINCT account_id) FROM {table}") == [ACCOUNT], table
@@ -114,7 +95,7 @@ async def test_who_names_an_account_sees_its_rows_and_cannot_write_others(store:
 
 async def test_who_looks_across_accounts_sees_all_and_writes_nothing(store: Store, database: str) -> None:
     await _everything(store)
-    async with _connected(database) as connection:
+    async with connected(database) as connection:
         await connection.execute("SELECT set_config('kasse.account', '*', false)")
         for (table,) in await connection.fetch(_OF_ACCOUNTS):
             found = await connection.fetchval(f"SELECT array_agg(DISTINCT account_id) FROM {table}")
@@ -127,7 +108,7 @@ async def test_who_looks_across_accounts_sees_all_and_writes_nothing(store: Stor
 
 async def test_a_read_that_forgets_the_account_gets_no_other_accounts_rows(store: Store, database: str) -> None:
     await _everything(store)
-    async with _connected(database) as connection:
+    async with connected(database) as connection:
         for forced in ("SELECT", "SET enable_nestloop = off", "SET enable_indexscan = off", "SET enable_seqscan = off"):
             await connection.execute(forced)
             for (table,) in await connection.fetch(_OF_ACCOUNTS):
@@ -154,7 +135,7 @@ async def test_a_page_of_a_large_account_is_read_from_its_index(store: Store, da
     await answer(PostgresLoads().orders(ACCOUNT, Filters(), Page()), ask)
     await answer(PostgresLoads().orders(ACCOUNT, Filters(), Page(10, "id-500")), ask)
     await answer(PostgresLoads().order(ACCOUNT, "id-500"), ask)
-    async with _connected(database) as connection:
+    async with connected(database) as connection:
         await connection.execute("SELECT set_config('kasse.account', $1, false)", ACCOUNT)
         await connection.execute(
             "INSERT INTO orders "
@@ -178,7 +159,7 @@ async def test_a_page_of_a_large_account_is_read_from_its_index(store: Store, da
 
 async def test_the_database_holds_the_sums_by_itself(store: Store, database: str) -> None:
     await put(store, *life()[0])
-    async with _connected(database) as connection:
+    async with connected(database) as connection:
         await connection.execute("SELECT set_config('kasse.account', $1, false)", ACCOUNT)
         for column in ("authorized", "captured", "refunded", "claimed", "payable"):
             with pytest.raises(asyncpg.CheckViolationError):

@@ -5,11 +5,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-import asyncpg
 import pytest
 
 from kasse.domain.history import SessionOpened
@@ -18,33 +16,16 @@ from kasse.store.postgres_reads import Question, answer
 from tests.store import records
 from tests.store.conftest import opened
 from tests.store.postgres_proxy import Network, network
-from tests.store.postgres_server import ROLE, PostgresServer
+from tests.store.postgres_server import ROLE, PostgresServer, connected
 from tests.store.records import ACCOUNT, created, follow, put
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
-def name(postgres: PostgresServer) -> Iterator[str]:
-    """The name of a new database with Kasse's tables."""
-    with postgres.kasse_database() as found:
-        yield found
-
-
-@pytest.fixture
 def database(postgres: PostgresServer, name: str) -> str:
     """What the contract's fixtures open: here PostgreSQL only."""
     return postgres.url(name)
-
-
-@asynccontextmanager
-async def _connected(database: str) -> AsyncIterator[Any]:
-    """The engine's role without the engine."""
-    connection = await asyncpg.connect(database)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 # -- lost connections
@@ -105,7 +86,7 @@ async def test_a_change_that_is_still_under_way_when_its_connection_is_lost_is_w
     store, network = cut_store
     await put(store, created())
     opening = _Opening(lambda: network.cut_at("the request has gone"))
-    async with _connected(database) as connection:
+    async with connected(database) as connection:
         holding = connection.transaction()
         await holding.start()
         await connection.execute("SELECT set_config('kasse.account', $1, true)", ACCOUNT)
@@ -226,7 +207,7 @@ async def test_opening_a_session_takes_three_round_trips_and_a_glance_one(cut_st
 
 async def test_old_ids_of_commits_are_forgotten(store: Store, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     await put(store, records.draft())
-    async with _connected(database) as connection:
+    async with connected(database) as connection:
         assert await connection.fetchval("SELECT count(*) FROM server_commits") == 1
         async with opened(database):
             await asyncio.sleep(0.2)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
-import asyncpg
 import pytest
 from msgspec.structs import replace
 
@@ -17,33 +15,16 @@ from kasse.domain.refusals import Refusal
 from kasse.store.port import Loads, Record, Store, StoreUnavailable
 from tests.store import records
 from tests.store.conftest import opened
-from tests.store.postgres_server import PostgresServer
+from tests.store.postgres_server import PostgresServer, connected
 from tests.store.records import ACCOUNT, NOW, created, put
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
-def name(postgres: PostgresServer) -> Iterator[str]:
-    """The name of a new database with Kasse's tables."""
-    with postgres.kasse_database() as found:
-        yield found
-
-
-@pytest.fixture
 def database(postgres: PostgresServer, name: str) -> str:
     """What the contract's fixtures open: here PostgreSQL only."""
     return postgres.url(name)
-
-
-@asynccontextmanager
-async def _connected(database: str) -> AsyncIterator[Any]:
-    """The engine's role without the engine."""
-    connection = await asyncpg.connect(database)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 # -- as of one moment, and as good as one after the other
@@ -172,7 +153,7 @@ async def test_who_only_reads_neither_waits_nor_is_disturbed(store: Store, datab
         made += 1
         return await loads.order(ACCOUNT, "order-1"), ()
 
-    async with _connected(database) as connection, connection.transaction():
+    async with connected(database) as connection, connection.transaction():
         await connection.execute("SELECT set_config('kasse.account', $1, true)", ACCOUNT)
         await connection.execute("SELECT FROM orders FOR UPDATE")
         await asyncio.wait_for(asyncio.gather(*(store.change(decide) for _ in range(20))), 5)
