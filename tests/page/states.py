@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import requests
 from playwright.sync_api import expect
 
 from kasse.clock import SystemClock
+from kasse.domain.transaction import CallKind
+from kasse.gateways.port import Instruction, LookedUp, NoAnswer
+from kasse.gateways.sandbox import Sandbox
 from tests.page.browsing import CONFIRM, REFUSED, SILENT_VISA, Payer
 from tests.page.merchant import Merchant
 from tests.running import PATIENCE_S, Json, Running, Shop, line
@@ -68,15 +71,27 @@ class Shopping:
         self.clock.ahead[self.shop.account_id] = by
 
     def never_looks_up(self) -> None:
-        """A payment without an answer stays so: looking it up is due by the account's time, done by the machine's."""
-        self.move_time(timedelta(hours=1))
+        """A payment without an answer stays so: whoever asks the bank about one of this account hears nothing."""
+        sandbox = cast(Sandbox, self.server.house.gateways["sandbox"])
+        look_up = Sandbox.look_up
+
+        async def silent_for_some(kind: CallKind, instruction: Instruction) -> LookedUp:
+            if instruction.account_id in _SILENT:
+                raise NoAnswer
+            return await look_up(sandbox, kind, instruction)
+
+        _SILENT.add(self.shop.account_id)
+        setattr(sandbox, "look_up", silent_for_some)  # noqa: B010 (a method cannot be assigned to)
 
     def look_up(self, session: Json) -> None:
-        """Ask the gateway now, as when the payer comes back from it."""
+        """Ask the gateway now, as when the payer comes back from it; it answers again."""
+        _SILENT.discard(self.shop.account_id)
         transaction_id = self.shop.read_session(session)["transaction_id"]
         path = f"/v1/sessions/{session['id']}/redirect/{transaction_id}"
         requests.get(self.server.base_url + path, allow_redirects=False, timeout=PATIENCE_S).raise_for_status()
 
+
+_SILENT: set[str] = set()
 
 Leads = Callable[[Shopping, Payer, dict[str, str]], None]
 
