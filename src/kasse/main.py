@@ -30,6 +30,7 @@ from kasse.api import (
 )
 from kasse.api import sandbox as sandbox_api
 from kasse.api.app import build
+from kasse.api.routes import Route
 from kasse.clock import Clock, SystemClock
 from kasse.delivery.outgoing import Outgoing
 from kasse.delivery.worker import DeliveryWorker
@@ -97,23 +98,24 @@ async def _pepper(store: Store, ids: Ids, clock: Clock) -> bytes:
     return await store.change(decide)
 
 
-def build_app(house: House) -> ASGIApp:
-    """The whole application: the API and the payer's page."""
+def _declared() -> list[Route]:
+    """Every route of the API, those that are asked most first."""
     modules = (
         *(order_sessions, sandbox_api, transactions, sessions, drafts, orders, ledger_entries, order_events),
         *(accounts, admin),
     )
-    declared = [route for module in modules for route in module.routes.all]
+    return [route for module in modules for route in module.routes.all]
+
+
+def build_app(house: House) -> ASGIApp:
+    """The whole application: the API and the payer's page."""
+    declared = _declared()
     return build(house, [*declared, *openapi.serve(declared).all], [*page.routes(house), *explorer.routes()])
 
 
 def api_document(settings: Settings) -> dict[str, Any]:
     """The OpenAPI document of the API."""
-    modules = (
-        *(drafts, orders, order_sessions, ledger_entries, order_events, sessions, transactions, sandbox_api),
-        *(accounts, admin),
-    )
-    return openapi.document([route for module in modules for route in module.routes.all], settings.base_url)
+    return openapi.document(_declared(), settings.base_url)
 
 
 @asynccontextmanager

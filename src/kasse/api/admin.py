@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from kasse.api import fields
 from kasse.api.fields import JsonObject
 from kasse.api.routes import WRITE_CHECKOUT, Call, Routes
 from kasse.domain.access import SignatureSecret
+from kasse.domain.times import rfc3339
 from kasse.operations import hooks
 
 routes = Routes("admin")
@@ -47,4 +47,4 @@ async def get(call: Call) -> Any:
 
 def _reply(secret: SignatureSecret) -> SignatureReply:
     signature = {"type": "v0-hmac-sha256", "secret": secret.secret}
-    return SignatureReply(secret.id, fields.rfc3339(secret.created_at), secret.created_by, signature)
+    return SignatureReply(secret.id, rfc3339(secret.created_at), secret.created_by, signature)

@@ -15,6 +15,7 @@ from kasse.api.routes import READ_SHOPPING, WRITE_SHOPPING, Call, Routes
 from kasse.api.wire import Reference, line_id
 from kasse.domain.order import Draft, payable, totals
 from kasse.domain.refusals import Refusal
+from kasse.domain.times import rfc3339
 from kasse.operations import drafts
 from kasse.operations.orders import OrderDetails
 
@@ -220,7 +221,7 @@ def draft_reply(call: Call, draft: Draft) -> dict[str, Any]:
         "events": [
             {
                 "id": note.id,
-                "created_at": fields.rfc3339(note.created_at),
+                "created_at": rfc3339(note.created_at),
                 "created_by": note.created_by,
                 "version": note.version,
                 "event_type": "api-event",
@@ -228,8 +229,8 @@ def draft_reply(call: Call, draft: Draft) -> dict[str, Any]:
             }
             for note in draft.notes
         ],
-        "created_at": fields.rfc3339(draft.created_at),
+        "created_at": rfc3339(draft.created_at),
         "created_by": draft.created_by,
-        "updated_at": fields.rfc3339(draft.updated_at),
+        "updated_at": rfc3339(draft.updated_at),
         "_links": [{"href": call.link(path), "rel": "self"}],
     }

@@ -6,7 +6,6 @@ Request structs type what the house acts on; whatever else is sent is kept as it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -163,10 +162,6 @@ SESSION_READ_ONLY = (
 def present(**values: Any) -> dict[str, Any]:
     """Those that have a value."""
     return {name: value for name, value in values.items() if value is not None}
-
-
-def rfc3339(time: datetime) -> str:
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 OrderOption = Literal["ALPHANUMERIC_9", "ALPHANUMERIC_9_RESERVE"]

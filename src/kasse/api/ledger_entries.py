@@ -12,6 +12,7 @@ from kasse.api.fields import EntryItem, JsonObject, present
 from kasse.api.routes import READ_SHOPPING, WRITE_SHOPPING, Answer, Call, Routes
 from kasse.api.wire import Reference, Text, Time
 from kasse.domain.ledger import Entry, EntryKind
+from kasse.domain.times import rfc3339
 from kasse.operations import ledger_entries
 from kasse.operations.ledger_entries import EntryRequest
 
@@ -115,7 +116,7 @@ def entry_reply(call: Call, order_id: str, entry: Entry) -> dict[str, Any]:
         ],
         "success": entry.success,
         **present(authorization_id=entry.authorization_id),
-        "created_at": fields.rfc3339(entry.created_at),
+        "created_at": rfc3339(entry.created_at),
         "created_by": entry.created_by,
         "_links": [
             {"href": call.link(f"{base}/{PLURALS[entry.kind]}/{entry.id}"), "rel": "self"},

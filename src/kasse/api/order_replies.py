@@ -28,6 +28,7 @@ from kasse.domain.history import (
     service_state,
 )
 from kasse.domain.order import Comment, Line, payable
+from kasse.domain.times import rfc3339
 from kasse.operations.orders import OrderDetails
 
 
@@ -96,9 +97,9 @@ def order_reply(call: Call, details: OrderDetails) -> dict[str, Any]:
         "total_discount": order.gross_amount - order.net_amount,
         "items": [item_reply(line, payable(line)) for _, line in sorted(details.state.lines.items())],
         "version": order.version,
-        "created_at": fields.rfc3339(order.created_at),
+        "created_at": rfc3339(order.created_at),
         "created_by": order.created_by,
-        "updated_at": fields.rfc3339(order.updated_at),
+        "updated_at": rfc3339(order.updated_at),
         "comments": [comment_reply(comment) for comment in order.comments],
         "_links": links,
     }
@@ -118,7 +119,7 @@ def comment_reply(comment: Comment) -> dict[str, Any]:
     return {
         "id": comment.id,
         "text": comment.text,
-        "created_at": fields.rfc3339(comment.created_at),
+        "created_at": rfc3339(comment.created_at),
         "created_by": comment.created_by,
     }
 
@@ -168,7 +169,7 @@ def event_reply(event: Event) -> dict[str, Any]:
         "event_type": "service-event" if isinstance(what, ServiceNoted) else "api-event",
         "name": name,
         "version": event.seq,
-        "created_at": fields.rfc3339(event.at),
+        "created_at": rfc3339(event.at),
         "created_by": event.by,
         "request_id": event.request_id,
         **present(draft_id=event.draft_id),

@@ -14,6 +14,7 @@ from kasse.api.routes import READ_SHOPPING, WRITE_SHOPPING, Call, Routes
 from kasse.api.wire import Amount, LineId, Reference, Time, line_id
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import ChosenItem, PaymentSession
+from kasse.domain.times import rfc3339
 from kasse.operations import sessions
 from kasse.operations.sessions import SessionRequest
 
@@ -155,9 +156,9 @@ def session_reply(call: Call, session: PaymentSession) -> dict[str, Any]:
         "merchant_reference": session.merchant_reference,
         **present(shipping_option=session.checkout_order.get("shipping_option"), transaction_id=session.transaction_id),
         "profile_id": session.profile_id,
-        "created_at": fields.rfc3339(session.created_at),
+        "created_at": rfc3339(session.created_at),
         "created_by": session.created_by,
-        "expires_at": fields.rfc3339(session.expires_at),
+        "expires_at": rfc3339(session.expires_at),
         "url": payer,
         "_links": [
             {"href": payer, "rel": "session_link"},

@@ -14,6 +14,7 @@ from kasse.api.routes import READ_CHECKOUT, WRITE_CHECKOUT, Call, Routes
 from kasse.api.wire import Amount, LineId, Reference, Text, Time
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import PaymentSession
+from kasse.domain.times import rfc3339
 from kasse.operations import hooks, payments, sessions
 from kasse.operations.sessions import DirectRequest
 
@@ -194,12 +195,12 @@ async def callbacks(call: Call) -> Any:
                 method=each.delivery.method,
                 url=each.delivery.url,
                 status=each.delivery.status,
-                created_at=fields.rfc3339(each.delivery.created_at),
-                due_at=fields.rfc3339(each.delivery.due_at),
+                created_at=rfc3339(each.delivery.created_at),
+                due_at=rfc3339(each.delivery.due_at),
                 attempts=[
                     AttemptReply(
                         number=attempt.number,
-                        started_at=fields.rfc3339(attempt.started_at),
+                        started_at=rfc3339(attempt.started_at),
                         duration_ms=attempt.duration_ms,
                         status_code=attempt.status_code,
                         error=attempt.error,
@@ -222,14 +223,14 @@ def session_reply(session: PaymentSession) -> dict[str, Any]:
         "url": session.url,
         "profile_id": session.profile_id,
         "metadata": metadata,
-        "created_at": fields.rfc3339(session.created_at),
-        "updated_at": fields.rfc3339(session.updated_at),
-        "expires_at": fields.rfc3339(session.expires_at),
+        "created_at": rfc3339(session.created_at),
+        "updated_at": rfc3339(session.updated_at),
+        "expires_at": rfc3339(session.expires_at),
         "events": [
             {
                 "id": event.id,
                 "name": event.name,
-                "created_at": fields.rfc3339(event.created_at),
+                "created_at": rfc3339(event.created_at),
                 "request_id": event.request_id,
                 "details": event.details,
             }
@@ -237,7 +238,7 @@ def session_reply(session: PaymentSession) -> dict[str, Any]:
         ],
         **present(
             transaction_id=session.transaction_id,
-            cancelled_at=fields.rfc3339(session.cancelled_at) if session.cancelled_at else None,
+            cancelled_at=rfc3339(session.cancelled_at) if session.cancelled_at else None,
             cancelled_by=session.cancelled_by,
         ),
     }

@@ -14,6 +14,7 @@ from kasse.api.wire import Amount, LineId, Text, pointer
 from kasse.domain.ledger import LineAmount
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import PaymentSession
+from kasse.domain.times import rfc3339
 from kasse.domain.transaction import CallKind, Transaction, TransactionEvent
 from kasse.operations import transactions
 from kasse.operations.transactions import OperationRequest
@@ -171,8 +172,8 @@ def transaction_reply(transaction: Transaction, session: PaymentSession | None =
         "payment_operation": "unscheduled_purchase",
         "settlement_status": "NOT_SETTLED",
         "merchant_reference": transaction.merchant_reference,
-        "created_at": fields.rfc3339(transaction.created_at),
-        "updated_at": fields.rfc3339(transaction.updated_at),
+        "created_at": rfc3339(transaction.created_at),
+        "updated_at": rfc3339(transaction.updated_at),
         "items": transaction.items,
         "metadata": metadata,
         **fields.given(given, "session:profile_id", "event_reference"),
@@ -193,7 +194,7 @@ def _event_reply(event: TransactionEvent) -> dict[str, Any]:
         "success": event.success,
         "amount": event.amount,
         "items": event.items,
-        "created_at": fields.rfc3339(event.created_at),
+        "created_at": rfc3339(event.created_at),
         "created_by": event.created_by,
         "request_id": event.request_id,
         **present(

@@ -16,6 +16,8 @@ from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit, urlu
 
 import msgspec
 
+from kasse.domain.times import rfc3339
+
 DeliveryStatus = Literal["waiting", "delivered", "failed"]
 MAX_RETRIES = 20
 MAX_DELAY_S = 60
@@ -116,7 +118,7 @@ def delivery(account_id: str, id: str, callback_url: str, occasion: Occasion, no
         "transaction_id": occasion.transaction_id,
         asked.session_parameter: occasion.session_id,
         "merchant_reference": occasion.merchant_reference,
-        "time": occasion.time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": rfc3339(occasion.time),
         "error": occasion.error,
         "event": occasion.event,
         "event_id": occasion.event_id,

@@ -323,11 +323,6 @@ def merged(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
-def wire_time(time: datetime) -> str:
-    """A time as the wire has it: RFC 3339 in UTC, whole milliseconds."""
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def updated_item(lines: Mapping[int, Line], line_id: int, patch: Mapping[str, Any]) -> dict[str, Any]:
     """An item with what may change of it changed. Discounts may be described anew, not altered in sum.
 

@@ -12,6 +12,7 @@ from kasse.domain.history import OrderState, StatusSet
 from kasse.domain.ledger import Entry, LineAmount, Part, authorization_sums
 from kasse.domain.order import OrderStatus
 from kasse.domain.refusals import Refusal
+from kasse.domain.times import rfc3339
 from kasse.operations import orders, transactions
 from kasse.operations.house import House
 from kasse.operations.orders import OrderDetails
@@ -27,7 +28,7 @@ async def set_open(house: House, caller: Caller, order_id: str) -> OrderDetails:
 async def close(house: House, caller: Caller, order_id: str) -> OrderDetails:
     """Close an order: from then on it takes refunds only. Raises ``Refusal``: order_not_found, wrong_state."""
     now = house.clock.now(caller.account_id)
-    return await _set(house, caller, order_id, "closed", {"closed_at": rules.wire_time(now), "closed_by": caller.by})
+    return await _set(house, caller, order_id, "closed", {"closed_at": rfc3339(now), "closed_by": caller.by})
 
 
 async def cancel(house: House, caller: Caller, order_id: str, reason: str) -> OrderDetails:
@@ -45,7 +46,7 @@ async def cancel(house: House, caller: Caller, order_id: str, reason: str) -> Or
                 "cancel again when it has",
             )
     now = house.clock.now(caller.account_id)
-    changes = {"cancelled_at": rules.wire_time(now), "cancelled_by": caller.by, "cancelled_reason": reason}
+    changes = {"cancelled_at": rfc3339(now), "cancelled_by": caller.by, "cancelled_reason": reason}
     return await _set(house, caller, order_id, "cancelled", changes)
 
 
