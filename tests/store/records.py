@@ -219,6 +219,7 @@ def session(account_id: str = ACCOUNT, **changes: Any) -> PaymentSession:
         currency="NOK",
         url=SessionUrl("https://shop.example/done", "https://shop.example/callback?a=b", "https://shop.example/terms"),
         profile_id="default",
+        configuration=GIVEN,
         checkout_order={"amount": 9_000, "currency": "NOK", "merchant_reference": "web-7001", **GIVEN},
         created_at=NOW,
         created_by="somebody",

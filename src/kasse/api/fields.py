@@ -20,6 +20,7 @@ from kasse.domain.session import SessionUrl
 Currency = Annotated[str, Meta(description="ISO 4217 code.", examples=["NOK"])]
 Quantity = Annotated[float, Meta(gt=0, le=1_000_000_000)]
 JsonObject = dict[str, Any]
+Configuration = Annotated[JsonObject, Meta(description="What differs from the profile, for this session only.")]
 # Neither "." nor "..", which clients take out of an address; "$" alone would let a newline follow.
 OrderId = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$(?!\n)", description="Your own id for the order.")

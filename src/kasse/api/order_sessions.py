@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from kasse.api import fields, lists
-from kasse.api.fields import JsonObject, Link, Urls, present
+from kasse.api.fields import Configuration, JsonObject, Link, Urls, present
 from kasse.api.lists import PAGING
 from kasse.api.routes import READ_SHOPPING, WRITE_SHOPPING, Call, Routes
 from kasse.api.wire import Amount, LineId, Reference, Time, line_id
@@ -38,6 +38,7 @@ class CreateSession(msgspec.Struct):
     processed_at: Time | None = None
     metadata: JsonObject | None = None
     express: fields.Express | None = None
+    configuration: Configuration | None = None
     merchant_reference: Reference | None = None
     shipping_option: fields.ShippingOption | None = None
 
@@ -86,12 +87,13 @@ async def create(call: Call) -> PaymentSession:
         ),
         profile_id=body.profile_id,
         url=fields.session_url(body.url, all_required=not call.house.settings.relaxed_urls),
+        configuration=body.configuration,
         merchant_reference=body.merchant_reference,
         shipping_option=_shipping_option(call, body),
         given=fields.given(
             call.raw,
             *("items", "profile_id", "url", "merchant_reference", "shipping_option", "amount", "currency"),
-            *("expires_at", *fields.SESSION_READ_ONLY),
+            *("configuration", "expires_at", *fields.SESSION_READ_ONLY),
         ),
     )
     return await sessions.open_for_order(call.house, call.caller, call.path("order_id"), request)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from kasse.api import fields
-from kasse.api.fields import Currency, JsonObject, Quantity, Urls, present
+from kasse.api.fields import Configuration, Currency, JsonObject, Quantity, Urls, present
 from kasse.api.routes import READ_CHECKOUT, WRITE_CHECKOUT, Call, Routes
 from kasse.api.wire import Amount, LineId, Reference, Text, Time
 from kasse.domain.refusals import Refusal
@@ -59,10 +59,10 @@ class CreateProfileSession(msgspec.Struct):
     url: Urls
     order: CheckoutOrder
     profile_id: Reference
+    configuration: Configuration | None = None
     expires_at: Time | None = None
     metadata: dict[str, str | float | int] | None = None
     express: fields.Express | None = None
-    configuration: JsonObject | None = None
     customer: JsonObject | None = None
     merchant: JsonObject | None = None
 
@@ -81,6 +81,7 @@ class CheckoutSession(msgspec.Struct):
     updated_at: str
     expires_at: str
     events: list[JsonObject]
+    configuration: JsonObject
     transaction_id: str | None = None
     cancelled_at: str | None = None
     cancelled_by: str | None = None
@@ -106,13 +107,18 @@ async def create(call: Call) -> Any:
         order=order,
         profile_id=body.profile_id,
         url=fields.session_url(body.url, all_required=False),
+        configuration=body.configuration,
         expires_at=body.expires_at,
         strict_amounts=strict,
-        given=fields.given(call.raw, "url", "order", "profile_id", "expires_at", *fields.SESSION_READ_ONLY),
+        given=fields.given(
+            call.raw, "url", "order", "profile_id", "configuration", "expires_at", *fields.SESSION_READ_ONLY
+        ),
     )
     session = await sessions.open_direct(call.house, call.caller, request)
     reply = {"id": session.id, "url": call.link(f"/v1/view/{session.id}")}
-    return {**reply, "session": session_reply(session)} if call.query("include_session") == "true" else reply
+    if call.query("include_session") != "true":
+        return reply
+    return {**reply, "session": await shown(call, session)}
 
 
 def _with_line_ids(order: JsonObject) -> JsonObject:
@@ -141,7 +147,7 @@ def _with_line_ids(order: JsonObject) -> JsonObject:
 
 @routes("GET", "/v1/sessions/{session_id}", "Get a session", scopes=READ_CHECKOUT, reply=CheckoutSession)
 async def get(call: Call) -> Any:
-    return session_reply(await sessions.get(call.house, call.account_id, call.path("session_id")))
+    return await shown(call, await sessions.get(call.house, call.account_id, call.path("session_id")))
 
 
 @routes(
@@ -152,7 +158,7 @@ async def get(call: Call) -> Any:
     reply=CheckoutSession,
 )
 async def cancel(call: Call) -> Any:
-    return session_reply(await payments.cancel(call.house, call.caller, call.path("session_id")))
+    return await shown(call, await payments.cancel(call.house, call.caller, call.path("session_id")))
 
 
 class AttemptReply(msgspec.Struct):
@@ -213,8 +219,22 @@ async def callbacks(call: Call) -> Any:
     )
 
 
-def session_reply(session: PaymentSession) -> dict[str, Any]:
+async def shown(call: Call, session: PaymentSession) -> dict[str, Any]:
+    """A session as the checkout API shows it, with the merchant's name."""
+    account = await call.house.store.glance(lambda loads: loads.account(session.account_id))
+    return session_reply(session, account.name if account else None)
+
+
+def session_reply(session: PaymentSession, merchant_name: str | None = None) -> dict[str, Any]:
     """A session as the checkout API shows it; it has no status, its events tell (checkout reference, section 4)."""
+    own = session.given.get("merchant")
+    own = own if isinstance(own, dict) else {}
+    merchant = {
+        **present(name=merchant_name),
+        **(session.configuration.get("merchant") or {}),
+        **present(**{name: own.get(name) for name in ("name", "logo_url", "country")}),
+        "id": session.account_id,
+    }
     metadata = {**(session.given.get("metadata") or {}), "session:profile_id": session.profile_id}
     return {
         **session.given,
@@ -222,6 +242,7 @@ def session_reply(session: PaymentSession) -> dict[str, Any]:
         "order": session.checkout_order,
         "url": session.url,
         "profile_id": session.profile_id,
+        "configuration": {**session.configuration, "merchant": merchant},
         "metadata": metadata,
         "created_at": rfc3339(session.created_at),
         "updated_at": rfc3339(session.updated_at),

@@ -8,7 +8,15 @@ from typing import Any
 
 import msgspec
 
+from kasse.domain.refusals import Refusal
+
 CARD = "dintero_psp.creditcard"
+_PROVIDERS = frozenset(
+    (
+        *("bambora", "collector", "dintero", "dintero_psp", "instabank", "klarna", "kravia", "netaxept", "payex"),
+        *("santander", "seitatech", "swish", "two", "vipps"),
+    )
+)
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -30,6 +38,67 @@ def default_profile(account_id: str, now: datetime) -> Profile:
         "dintero_psp": {"type": "payment_type", "creditcard": card},
     }
     return Profile(account_id, "default", configuration, now, name="Default")
+
+
+def merged(configuration: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
+    """What a session is opened with: the profile's configuration with what the request says put over it.
+
+    Objects are merged, key by key; anything else takes the place of what was there, and null leaves it. A provider or
+    product whose ``type`` is left out gets it, so that what the request enables is found.
+    """
+    found = _over(configuration, override)
+    for provider in _PROVIDERS & override.keys():
+        if isinstance(found[provider], dict):
+            found[provider] = _with_types(found[provider])
+    return found
+
+
+def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    found = dict(below)
+    for key, value in above.items():
+        if value is None:
+            continue
+        before = found.get(key)
+        found[key] = _over(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return found
+
+
+def _with_types(provider: dict[str, Any]) -> dict[str, Any]:
+    products = {
+        name: {"type": "payment_product_type", **product}
+        for name, product in provider.items()
+        if isinstance(product, dict) and isinstance(product.get("enabled"), bool)
+    }
+    return {"type": "payment_type", **provider, **products} if products else provider
+
+
+def check_configuration(configuration: dict[str, Any], path: str = "/configuration") -> None:
+    """Whether a merged configuration contradicts itself (checkout reference, section 5, rule 6).
+
+    Raises ``Refusal`` (wrong_value): a ``default_payment_type`` that is not enabled, a country that is both allowed
+    and denied.
+    """
+    default = configuration.get("default_payment_type")
+    enabled = list(payment_methods(configuration))
+    everything = configuration.get("active_payment_types")
+    wildcard = isinstance(everything, dict) and everything.get("enabled") is True
+    if default is not None and default not in enabled and not wildcard:
+        raise Refusal(
+            "wrong_value",
+            f"expected default_payment_type to be one that is enabled ({', '.join(enabled) or 'none is'}), "
+            f"got {str(default)[:60]!r}",
+            path=f"{path}/default_payment_type",
+        )
+    countries = configuration.get("countries")
+    if isinstance(countries, dict):
+        allowed, denied = countries.get("allow_countries"), countries.get("deny_countries")
+        both = [each for each in allowed or () if each in (denied or ())] if isinstance(allowed, list) else []
+        if both:
+            raise Refusal(
+                "wrong_value",
+                f"expected no country in both lists, got {str(both[0])[:10]!r}",
+                path=f"{path}/countries/deny_countries",
+            )
 
 
 def payment_methods(configuration: dict[str, Any]) -> Iterator[str]:

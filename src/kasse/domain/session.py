@@ -48,6 +48,7 @@ class SessionUrl(msgspec.Struct, frozen=True, omit_defaults=True):
 class PaymentSession(msgspec.Struct, frozen=True):
     """A session. ``amount`` and the items' amounts are minor units of ``currency``.
 
+    ``configuration`` is the profile's, with what the request said over it, as they were when the session was opened.
     ``order`` is the internal id of the order it was opened for, None when it carries an order of its own.
     ``checkout_order`` is the order as the checkout side shows it: amount, currency, merchant_reference, items.
     ``transaction_id`` names the one payment that is under way or has succeeded, ``order_version`` the version of the
@@ -71,6 +72,7 @@ class PaymentSession(msgspec.Struct, frozen=True):
     status: SessionStatus = "open"
     transaction_id: str | None = None
     events: tuple[SessionEvent, ...] = ()
+    configuration: dict[str, Any] = {}
     given: dict[str, Any] = {}
     last_error: str | None = None
     cancelled_at: datetime | None = None

@@ -16,6 +16,7 @@ from kasse.domain.ledger import LineAmount
 from kasse.domain.money import MAX_AMOUNT
 from kasse.domain.order import Line
 from kasse.domain.paging import Page
+from kasse.domain.profile import check_configuration, merged
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import LIFETIME, ChosenItem, PaymentSession, SessionEvent, SessionUrl
 from kasse.operations import orders
@@ -29,6 +30,7 @@ class SessionRequest(msgspec.Struct, frozen=True):
     items: tuple[ChosenItem, ...]
     profile_id: str
     url: SessionUrl
+    configuration: dict[str, Any] | None = None
     merchant_reference: str | None = None
     shipping_option: dict[str, Any] | None = None
     given: dict[str, Any] = {}
@@ -45,9 +47,9 @@ async def open_for_order(house: House, caller: Caller, order_id: str, request: S
     async def decide(loads: Loads) -> tuple[PaymentSession, Sequence[Record]]:
         now = house.clock.now(caller.account_id)
         state = await orders.load(loads, caller.account_id, order_id, wanted)
-        await _require_profile(loads, caller.account_id, request.profile_id)
+        configuration = await _configuration(loads, caller.account_id, request.profile_id, request.configuration)
         items = rules.choose(state, request.items)
-        session = _for_order(house, caller, state, items, request, now)
+        session = _for_order(house, caller, state, items, request, configuration, now)
         step = history.advance(state, SessionOpened(session.id, items), caller, house.ids.uuid(), now)
         return session, (session, step)
 
@@ -60,6 +62,7 @@ def _for_order(
     state: OrderState,
     items: tuple[LineAmount, ...],
     request: SessionRequest,
+    configuration: dict[str, Any],
     now: datetime,
 ) -> PaymentSession:
     order = state.order
@@ -105,6 +108,7 @@ def _for_order(
         updated_at=now,
         expires_at=now + LIFETIME,
         events=(_event(house, caller, "INITIATED", now),),
+        configuration=configuration,
         given=request.given,
     )
 
@@ -131,6 +135,7 @@ class DirectRequest(msgspec.Struct, frozen=True):
     order: Mapping[str, Any]
     profile_id: str
     url: SessionUrl
+    configuration: dict[str, Any] | None = None
     expires_at: datetime | None = None
     strict_amounts: bool = False
     given: dict[str, Any] = {}
@@ -178,19 +183,29 @@ async def open_direct(house: House, caller: Caller, request: DirectRequest) -> P
     )
 
     async def decide(loads: Loads) -> tuple[PaymentSession, Sequence[Record]]:
-        await _require_profile(loads, caller.account_id, request.profile_id)
-        return session, (session,)
+        configuration = await _configuration(loads, caller.account_id, request.profile_id, request.configuration)
+        opened = msgspec.structs.replace(session, configuration=configuration)
+        return opened, (opened,)
 
     return await house.store.change(decide)
 
 
-async def _require_profile(loads: Loads, account_id: str, profile_id: str) -> None:
-    if await loads.profile(account_id, profile_id) is None:
+async def _configuration(
+    loads: Loads, account_id: str, profile_id: str, override: dict[str, Any] | None
+) -> dict[str, Any]:
+    """The profile's configuration with the request's over it. Raises ``Refusal``: unknown_profile, wrong_value."""
+    profile = await loads.profile(account_id, profile_id)
+    if profile is None:
         raise Refusal(
             "unknown_profile",
             f"expected the id of a profile of this account, such as default, got {profile_id[:100]!r}",
             path="/profile_id",
         )
+    if override is None:
+        return profile.configuration
+    found = merged(profile.configuration, override)
+    check_configuration(found)
+    return found
 
 
 async def get(house: House, account_id: str, session_id: str) -> PaymentSession:
