@@ -136,6 +136,18 @@ def test_integral_floats_are_integers(shop: Shop) -> None:
     assert '"gross_amount":33890,' in answer.text
 
 
+@pytest.mark.parametrize(("sent", "kept"), [("29989.999999999996", 29990), ("33890.00000000001", 33890)])
+def test_what_misses_an_integer_by_noise_is_one(shop: Shop, sent: str, kept: int) -> None:
+    """Some clients multiply by a hundred in floating point."""
+    body = '{"order": {"currency": "NOK", "items": [{"id": "A", "line_id": 1, "gross_amount": %s, "tax_lines": []}]}}'
+    answer = shop.call("POST", "draft_orders", data=body.replace("%s", sent).encode())
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["order"]["items"][0]["gross_amount"] == kept
+    answer = shop.call("POST", "draft_orders", data=body.replace("%s", f"{kept}.01").encode())
+    assert answer.status_code == 400
+    assert answer.json()["error"]["errors"][0]["path"] == "/order/items/0/gross_amount"
+
+
 @pytest.mark.parametrize("amount", [1, -1, 2**53, -(2**53)])
 def test_the_largest_and_the_smallest_amount_come_back_exactly(shop: Shop, amount: int) -> None:
     made = draft(shop, {**line(1, amount), "tax_lines": []})

@@ -23,6 +23,7 @@ from kasse.domain.refusals import Refusal
 T = TypeVar("T")
 
 MAX_DEPTH = 64
+_NOISE = 1e-6  # what is left of a whole number after some clients have multiplied by a hundred: 29989.999999999996
 
 Amount = Annotated[int, Meta(ge=-MAX_AMOUNT, le=MAX_AMOUNT, description="Minor units of the currency.")]
 Text = Annotated[str, Meta(max_length=1000)]
@@ -52,7 +53,7 @@ class ErrorBody(msgspec.Struct):
 
 
 def parse(raw: bytes) -> Any:
-    """Read JSON in UTF-8. Integral floats become integers.
+    """Read JSON in UTF-8. Integral floats become integers, and so do those that miss one by noise.
 
     Raises ``Refusal``: bad_json, duplicate_key, wrong_value (NUL, lone surrogates, integers beyond 64 bits).
     """
@@ -95,7 +96,8 @@ def _integer_if_whole(text: str) -> float | int:
     number = float(text)
     if number in (float("inf"), float("-inf")):
         raise Refusal("wrong_value", f"expected a number that a double can hold, got {text[:40]}")
-    return int(number) if number.is_integer() and abs(number) <= MAX_AMOUNT else number
+    nearest = round(number)
+    return nearest if abs(number - nearest) <= _NOISE and abs(number) <= MAX_AMOUNT else number
 
 
 def _check(value: Any, path: str, depth: int) -> None:
