@@ -18,6 +18,7 @@ import typer
 
 from kasse import __version__
 from kasse.domain.refusals import Refusal
+from kasse.gateways.installed import GatewayNotUsable
 from kasse.settings import Settings, SettingsError, read_settings, without_password
 from kasse.store.port import StoreUnavailable
 
@@ -49,7 +50,7 @@ def main() -> None:
         cli()
     except SettingsError as error:
         _fail("the settings are wrong:\n" + "\n".join(f"  {mistake}" for mistake in error.mistakes))
-    except (Refusal, StoreUnavailable) as error:
+    except (Refusal, StoreUnavailable, GatewayNotUsable) as error:
         _fail(str(error))
     except KeyboardInterrupt:
         sys.exit(130)

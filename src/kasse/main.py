@@ -36,7 +36,8 @@ from kasse.delivery.outgoing import Outgoing
 from kasse.delivery.worker import DeliveryWorker
 from kasse.domain.access import ServerSecret
 from kasse.domain.callbacks import Delivery
-from kasse.gateways.sandbox import Sandbox
+from kasse.gateways.installed import GatewayNotUsable, all_gateways
+from kasse.gateways.port import Surroundings
 from kasse.ids import Ids
 from kasse.operations.house import House
 from kasse.operations.payments import settle_due
@@ -66,7 +67,10 @@ async def open_store(database: str) -> Store:
 
 @asynccontextmanager
 async def open_house(settings: Settings, clock: Clock | None = None, ids: Ids | None = None) -> AsyncIterator[House]:
-    """A working house: its store is open until the end of the block."""
+    """A working house: its store is open until the end of the block.
+
+    Raises ``StoreUnavailable``, ``GatewayNotUsable``.
+    """
     clock, ids = clock or SystemClock(), ids or Ids()
     store = await open_store(settings.database)
     try:
@@ -78,9 +82,9 @@ async def open_house(settings: Settings, clock: Clock | None = None, ids: Ids | 
             lifetime=timedelta(seconds=settings.token_lifetime),
             rotation=timedelta(seconds=settings.key_rotation),
         )
-        sandbox = Sandbox(store, clock, settings.base_url)
+        gateways = all_gateways(Surroundings(store, clock, settings.base_url))
         pepper = await _pepper(store, ids, clock)
-        yield House(store, {sandbox.name: sandbox}, clock, ids, tokens, pepper, settings)
+        yield House(store, gateways, clock, ids, tokens, pepper, settings)
     finally:
         await store.close()
 
@@ -196,7 +200,7 @@ class Application:
                 self._app = build_app(house)
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
-        except StoreUnavailable as error:
+        except (StoreUnavailable, GatewayNotUsable) as error:
             _log.error("not_started", error=str(error))
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return

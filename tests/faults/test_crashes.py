@@ -19,7 +19,7 @@ from kasse.domain.session import ChosenItem, SessionUrl
 from kasse.domain.transaction import CallKind, Transaction, amounts
 from kasse.gateways.port import CardDetails, Gateway
 from kasse.main import open_house
-from kasse.operations import accounts, drafts, ledger_entries, payments, sessions, settling, transactions
+from kasse.operations import accounts, drafts, ledger_entries, payments, gateway_calls, sessions, transactions
 from kasse.operations.house import House
 from kasse.operations.ledger_entries import EntryRequest
 from kasse.operations.payments import settle_due
@@ -85,7 +85,9 @@ class World:
     order_id: str = ""
 
     async def pay(self) -> Transaction:
-        return (await payments.pay_with_card(self.house, CALLER, await self.open_session(), CARD)).transaction
+        return (
+            await payments.pay(self.house, CALLER, await self.open_session(), "dintero_psp.creditcard", CARD)
+        ).transaction
 
     async def open_session(self) -> str:
         request = SessionRequest(
@@ -170,7 +172,7 @@ async def test_a_payment_that_never_arrived_cannot_arrive_after_it_was_settled(w
     _, transaction = await world.settled()
     call = await world.house.store.read(lambda loads: loads.gateway_call(ACCOUNT, transaction.id))
     assert call is not None
-    answer = await world.gateway.gateway.authorize(settling.instruction(world.house, call, transaction), CARD)
+    answer = await world.gateway.gateway.authorize(gateway_calls.instruction(world.house, call, transaction), CARD)
     assert type(answer).__name__ == "Declined"
     assert (await world.pay()).status == "AUTHORIZED"
     found = await world.found()
@@ -247,7 +249,7 @@ async def test_the_money_moves_once_however_many_look_ups_run_side_by_side(world
         await _take(world, transaction, "capture", 4_000)
     call = await _only_open_call(world)
     transaction = await transactions.get(world.house, ACCOUNT, transaction.id)
-    await asyncio.gather(*(settling.look_up(world.house, call, transaction) for _ in range(20)))
+    await asyncio.gather(*(gateway_calls.look_up(world.house, call, transaction) for _ in range(20)))
     _, transaction = await world.settled()
     assert amounts(transaction).captured == 4_000
     assert len(transaction.events) == 2

@@ -74,7 +74,7 @@ def card(number: str, expiry: str = "12/30", cvc: str = "123") -> CardDetails:
     return CardDetails(number, expiry, cvc)
 
 
-def payment(key: str = "a", amount: int = 1000, currency: str = "NOK", **more: str) -> Instruction:
+def payment(key: str = "a", amount: int = 1000, currency: str = "NOK", **more: Any) -> Instruction:
     """An authorization."""
     return Instruction(ACCOUNT, key, amount, currency, **more)
 

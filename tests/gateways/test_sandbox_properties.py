@@ -101,7 +101,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(kind=kinds, key=keys, amount=amounts)
     def ask(self, kind: CallKind, key: str, amount: int) -> None:
-        times_out = self.time_out is not None and self.time_out.call == kind and key not in self.first
+        times_out = self.time_out is not None and self.time_out.hits(kind, False) and key not in self.first
         arrives = self.time_out is not None and self.time_out.arrives
         answer = self.runner.run(take(self.sandbox, (kind, key, amount)))
         if times_out and not arrives and key not in self.lost:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from kasse.domain.transaction import CallKind
@@ -113,3 +115,12 @@ async def sandbox_with_capture(sandbox: Sandbox, number: str) -> None:
         await sandbox.capture(step("before", 500))
     except NoAnswer:
         await sandbox.capture(step("before", 500))
+
+
+@pytest.mark.parametrize(("number", "arrives"), [("4100000000000035", True), ("5100000000000032", False)])
+async def test_only_an_automatic_capture_times_out(sandbox: Sandbox, number: str, arrives: bool) -> None:
+    await authorized(sandbox, number)
+    with pytest.raises(NoAnswer):
+        await sandbox.capture(replace(step("automatic", 400), automatic=True))
+    assert (await sandbox.look_up("capture", step("automatic", 400)) == Approved()) is arrives
+    assert await sandbox.capture(step("by-hand", 600)) == Approved()

@@ -13,6 +13,7 @@ import pytest
 from kasse.domain.access import Caller
 from kasse.domain.history import OrderState
 from kasse.domain.ledger import Entry, EntryKind, LineAmount
+from kasse.domain.profile import CARD
 from kasse.domain.session import ChosenItem, PaymentSession, SessionUrl
 from kasse.domain.transaction import CallKind, Transaction
 from kasse.gateways.port import CardDetails
@@ -67,7 +68,7 @@ class Merchant:
         return await sessions.open_for_order(self.house, self.caller, order, request)
 
     async def pay(self, session: PaymentSession, card: str = APPROVED) -> Settled:
-        return await payments.pay_with_card(self.house, self.caller, session.id, CardDetails(card, "12/30", "123"))
+        return await payments.pay(self.house, self.caller, session.id, CARD, CardDetails(card, "12/30", "123"))
 
     async def paid(self, order: str, *lines: int, card: str = APPROVED, shipping: int = 0) -> str:
         """Pay lines of an order; answers the transaction's id."""

@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from kasse.domain.access import Caller
 from kasse.domain.ledger import Entry, EntryKind, LineAmount
+from kasse.domain.profile import CARD
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import ChosenItem, PaymentSession, SessionUrl
 from kasse.domain.transaction import CallKind, Transaction, amounts
@@ -285,7 +286,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def pay_session(self, session: Session, card: str) -> None:
         details = CardDetails(CARDS[card], "12/30", "123")
         expected = self.why_not_payable(session)
-        settled = self.attempt("pay", payments.pay_with_card(self.house, self.caller, session.id, details), expected)
+        settled = self.attempt("pay", payments.pay(self.house, self.caller, session.id, CARD, details), expected)
         if settled is None:
             return
         payment = Payment(session.items, card, settled.transaction.id, state="unknown", opened=self.clock.time)

@@ -8,7 +8,9 @@ import msgspec
 
 from kasse.api.fields import JsonObject
 from kasse.api.routes import Call, Routes
+from kasse.api.wire import Text
 from kasse.domain.access import Caller
+from kasse.domain.profile import CARD
 from kasse.domain.refusals import Refusal
 from kasse.gateways.port import CardDetails, CardRefused
 from kasse.operations import payments
@@ -20,9 +22,10 @@ DEFAULT_CARD = "4000000000000002"
 
 
 class Pay(msgspec.Struct):
-    """A test card's number; without one, a card that is approved at once."""
+    """A way to pay; by card, a test card's number, and without one a card that is approved at once."""
 
     card: str = DEFAULT_CARD
+    payment_product_type: Text = CARD
 
 
 class PayReply(msgspec.Struct):
@@ -47,10 +50,12 @@ class PayReply(msgspec.Struct):
 )
 async def pay(call: Call) -> Any:
     body: Pay = call.body
-    return pay_reply(await pay_session(call.house, call.caller, call.path("session_id"), body.card))
+    return pay_reply(
+        await pay_session(call.house, call.caller, call.path("session_id"), body.card, body.payment_product_type)
+    )
 
 
-async def pay_session(house: House, caller: Caller, session_id: str, card: str) -> Settled:
+async def pay_session(house: House, caller: Caller, session_id: str, card: str, method: str = CARD) -> Settled:
     """Go the way that the page's payment goes, with a card that never expires.
 
     Raises ``Refusal``: not_in_production, card_refused, and what paying raises.
@@ -60,7 +65,7 @@ async def pay_session(house: House, caller: Caller, session_id: str, card: str) 
     number = card.replace(" ", "")
     expiry = house.clock.now(caller.account_id).year + 3
     try:
-        return await payments.pay_with_card(house, caller, session_id, CardDetails(number, f"12/{expiry}", "123"))
+        return await payments.pay(house, caller, session_id, method, CardDetails(number, f"12/{expiry}", "123"))
     except CardRefused as refused:
         raise Refusal("card_refused", refused.message, path="/card") from None
 

@@ -74,7 +74,10 @@ class Switches:
 
 @dataclass(frozen=True)
 class Occasion:
-    """What is to be told: the payment ended (``error`` None or its name), or a later ``event`` came."""
+    """What is to be told: the payment ended (``error`` None or its name), or a later ``event`` came.
+
+    ``told_before`` when the merchant has heard that the payment is on hold: then he hears how it ended, error or not.
+    """
 
     session_id: str
     merchant_reference: str
@@ -83,6 +86,7 @@ class Occasion:
     error: str | None = None
     event: str | None = None
     event_id: str | None = None
+    told_before: bool = False
 
 
 def switches(callback_url: str) -> Switches:
@@ -106,7 +110,7 @@ def owed(asked: Switches, occasion: Occasion) -> bool:
     """Whether the merchant wants to hear of this."""
     if occasion.event is not None:
         return occasion.event in asked.report_events
-    return occasion.error is None or asked.report_error
+    return occasion.error is None or occasion.told_before or asked.report_error
 
 
 def delivery(account_id: str, id: str, callback_url: str, occasion: Occasion, now: datetime) -> Delivery | None:

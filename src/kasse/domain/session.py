@@ -16,17 +16,20 @@ from kasse.domain.ledger import LineAmount, check_amount, line_not_found
 from kasse.domain.order import Order, require_order_open
 from kasse.domain.refusals import Refusal
 
-SessionStatus = Literal["open", "paying", "paid", "cancelled", "expired"]
+SessionStatus = Literal["open", "paying", "on_hold", "paid", "failed", "cancelled", "expired"]
 LIFETIME = timedelta(hours=24)
 
 STEPS: dict[SessionStatus, frozenset[SessionStatus]] = {
     "open": frozenset({"paying", "cancelled", "expired"}),
-    "paying": frozenset({"open", "paid"}),
+    "paying": frozenset({"open", "on_hold", "paid"}),
+    "on_hold": frozenset({"paid", "failed"}),
     "paid": frozenset({"cancelled"}),  # cancelling a session voids an authorization that is not captured
+    "failed": frozenset(),
     "cancelled": frozenset(),
     "expired": frozenset(),
 }
-"""The life of a session. ``paying`` lasts from the payer's start until the gateway's answer is known."""
+"""The life of a session. ``paying`` lasts from the payer's start until the gateway's answer is known; ``on_hold`` is
+one whose payer is done, but not whoever has to look at his payment first."""
 
 
 class SessionEvent(msgspec.Struct, frozen=True):
@@ -170,6 +173,8 @@ def status_at(session: PaymentSession, now: datetime) -> SessionStatus:
 _NOT_PAYABLE: Mapping[SessionStatus, tuple[str, str]] = {
     "paid": ("session_paid", "is already paid"),
     "paying": ("session_being_paid", "is being paid right now"),
+    "on_hold": ("session_paid", "is paid, and waits for the payment to be confirmed"),
+    "failed": ("session_paid", "has ended without payment"),
     "cancelled": ("session_cancelled", "is cancelled"),
     "expired": ("session_expired", "has expired"),
 }

@@ -30,7 +30,7 @@ TransactionStatus = Literal[
     "FAILED",
 ]
 CallKind = Literal["authorize", "capture", "refund", "void"]
-CallState = Literal["started", "waiting_for_payer", "closing", "unknown", "done"]
+CallState = Literal["started", "waiting_for_payer", "on_hold", "closing", "unknown", "done"]
 
 _CAPTURABLE = frozenset({"AUTHORIZED", "PARTIALLY_CAPTURED", "PARTIALLY_CAPTURED_REFUNDED"})
 _REFUNDABLE = frozenset({"PARTIALLY_CAPTURED", "PARTIALLY_CAPTURED_REFUNDED", "CAPTURED", "PARTIALLY_REFUNDED"})

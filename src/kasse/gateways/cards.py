@@ -21,10 +21,14 @@ ThreeDSecure = Literal["no_challenge", "challenge", "attempt", "fails"]
 
 class TimeOut(msgspec.Struct, frozen=True):
     """Which call gets no answer. Either the gateway acted and its answer was lost (Visa), or the call never
-    arrived (Mastercard)."""
+    arrived (Mastercard). ``automatic_only`` spares what is asked for by hand."""
 
     call: CallKind
     arrives: bool
+    automatic_only: bool = False
+
+    def hits(self, call: CallKind, automatic: bool) -> bool:
+        return call == self.call and (automatic or not self.automatic_only)
 
 
 class Script(msgspec.Struct, frozen=True):
@@ -54,10 +58,8 @@ CARDS: dict[str, Script] = {
     "5100000000000016": Script("Mastercard", time_out=TimeOut("capture", arrives=False)),
     "5100000000000024": Script("Mastercard", time_out=TimeOut("refund", arrives=False)),
     "5100000000000040": Script("Mastercard", time_out=TimeOut("void", arrives=False)),
-    # Only an automatic capture is to time out. An instruction does not say yet whether it is automatic, so
-    # these two are ordinary cards.
-    "4100000000000035": Script("Visa"),
-    "5100000000000032": Script("Mastercard"),
+    "4100000000000035": Script("Visa", time_out=TimeOut("capture", arrives=True, automatic_only=True)),
+    "5100000000000032": Script("Mastercard", time_out=TimeOut("capture", arrives=False, automatic_only=True)),
 }
 
 _ELECTRONIC_COMMERCE_INDICATORS = {

@@ -6,10 +6,27 @@ no money twice. An answer that does not come is ``NoAnswer``: neither yes nor no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
+from kasse.clock import Clock
 from kasse.domain.transaction import CallKind, Card, PaymentError
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to pay: ``type`` is its ``payment_product_type``, such as ``dintero_psp.creditcard``.
+
+    ``takes_card`` where the payer's card goes along with the authorization. ``merchant_decides`` where payments stay
+    on hold until the merchant says whether they were paid. ``voids_rest`` where what is left may be released after a
+    part was captured (checkout reference, 8.2).
+    """
+
+    type: str
+    takes_card: bool = False
+    merchant_decides: bool = False
+    voids_rest: bool = True
 
 
 @dataclass(frozen=True)
@@ -26,8 +43,9 @@ class CardDetails:
 
 @dataclass(frozen=True)
 class Instruction:
-    """One call: ``amount`` in minor units of ``currency``. ``authorization`` is the key of the authorization that a
-    capture, refund or void belongs to; ``return_url`` is where a payer comes back after a step elsewhere."""
+    """One call: ``amount`` in minor units of ``currency``, by the method of this type. ``authorization`` is the key of
+    the authorization that a capture, refund or void belongs to; ``return_url`` is where a payer comes back after a
+    step elsewhere; ``automatic`` is a capture that nobody asked for by hand."""
 
     account_id: str
     key: str
@@ -36,6 +54,8 @@ class Instruction:
     authorization: str | None = None
     return_url: str | None = None
     merchant_reference: str | None = None
+    method: str = "dintero_psp.creditcard"
+    automatic: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,11 +83,19 @@ class PayerNeeded:
 
 
 @dataclass(frozen=True)
+class OnHold:
+    """An authorization that somebody has to look at first: the payer is done, yes or no comes later by ``look_up``,
+    or from the merchant where the method lets him decide."""
+
+    card: Card | None = None
+
+
+@dataclass(frozen=True)
 class NotFound:
     """``look_up``: the gateway has never seen the key."""
 
 
-Answer = Approved | Declined | PayerNeeded
+Answer = Approved | Declined | PayerNeeded | OnHold
 LookedUp = Answer | NotFound
 
 
@@ -90,11 +118,16 @@ class Gateway(Protocol):
     """Moves money. Each method raises ``NoAnswer`` when the outcome is not known."""
 
     name: str
+    methods: Sequence[Method]
+
+    def serves(self, account_id: str) -> bool:
+        """Whether this account's payments may go this way."""
 
     def check_card(self, account_id: str, card: CardDetails) -> None:
-        """Raises ``CardRefused``. Makes no call."""
+        """Raises ``CardRefused``. Makes no call. Asked for methods that take a card only."""
 
-    async def authorize(self, instruction: Instruction, card: CardDetails) -> Answer: ...
+    async def authorize(self, instruction: Instruction, card: CardDetails | None) -> Answer:
+        """``card`` comes along where the method takes one."""
 
     async def capture(self, instruction: Instruction) -> Answer: ...
 
@@ -109,3 +142,31 @@ class Gateway(Protocol):
 
     async def look_up(self, kind: CallKind, instruction: Instruction) -> LookedUp:
         """What became of the call of this kind that was made with this instruction."""
+
+
+def offered(gateway: Gateway, method: str) -> Method | None:
+    """The method of this ``payment_product_type``, if the gateway offers it."""
+    return next((each for each in gateway.methods if each.type == method), None)
+
+
+class Book(Protocol):
+    """Where a gateway may keep what it has to know, durably. An entry holds nothing but what JSON has."""
+
+    async def book_put(self, account_id: str, key: str, entry: dict[str, Any]) -> dict[str, Any]:
+        """Store ``entry`` unless ``key`` is there; answers what is there now."""
+        ...
+
+    async def book_replace(self, account_id: str, key: str, before: dict[str, Any], after: dict[str, Any]) -> bool:
+        """Replace an entry if it still is ``before``."""
+        ...
+
+    async def book_get(self, account_id: str, key: str) -> dict[str, Any] | None: ...
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a gateway may use of the house. ``base_url`` is where a payer's browser finds this server."""
+
+    book: Book
+    clock: Clock
+    base_url: str

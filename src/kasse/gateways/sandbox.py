@@ -1,4 +1,4 @@
-"""The sandbox gateway: a pretend acquirer whose cards and amounts decide what happens, at once.
+"""The sandbox gateway: a pretend acquirer whose cards and amounts decide what happens, at once, and a pretend wallet.
 
 It keeps a book of its own, as a real acquirer would: one entry for each authorization key, with all that was
 ever asked under it. An entry changes by compare and swap only, so whoever asks twice, at once or later, gets one
@@ -15,10 +15,10 @@ decision, the documentation does not say:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -30,10 +30,12 @@ from kasse.gateways.cards import Script, TimeOut, authenticated, check, issuer_e
 from kasse.gateways.port import (
     Answer,
     Approved,
+    Book,
     CardDetails,
     Declined,
     Instruction,
     LookedUp,
+    Method,
     NoAnswer,
     NotFound,
     PayerNeeded,
@@ -42,29 +44,20 @@ from kasse.gateways.port import (
 T = TypeVar("T")
 
 CHALLENGE_LASTS = timedelta(minutes=15)
-
-
-class Book(Protocol):
-    """Where the gateway's entries are kept, durably. An entry holds nothing but what JSON has."""
-
-    async def book_put(self, account_id: str, key: str, entry: dict[str, Any]) -> dict[str, Any]:
-        """Store ``entry`` unless ``key`` is there; answers what is there now."""
-        ...
-
-    async def book_replace(self, account_id: str, key: str, before: dict[str, Any], after: dict[str, Any]) -> bool:
-        """Replace an entry if it still is ``before``."""
-        ...
-
-    async def book_get(self, account_id: str, key: str) -> dict[str, Any] | None: ...
+CARD = "dintero_psp.creditcard"
+WALLET = "swish.swish"
 
 
 @dataclass(frozen=True)
 class Challenge:
-    """What the page of the pretend bank shows. Unless it is ``open`` there is nothing left to answer."""
+    """What the page of the pretend bank or wallet shows. Unless it is ``open`` there is nothing left to answer.
+
+    ``masked_pan`` is None in the wallet, where there is no card.
+    """
 
     amount: int
     currency: str
-    masked_pan: str
+    masked_pan: str | None
     merchant_reference: str | None
     return_url: str | None
     open: bool
@@ -126,18 +119,24 @@ class Sandbox:
     """A ``Gateway``. ``base_url`` is where the payer's browser finds this server."""
 
     name: str = "sandbox"
+    methods: Sequence[Method] = (Method(CARD, takes_card=True), Method(WALLET))
 
     def __init__(self, book: Book, clock: Clock, base_url: str) -> None:
         self._book, self._clock, self._base_url = book, clock, base_url.rstrip("/")
+
+    def serves(self, account_id: str) -> bool:
+        """Test accounts only: it moves no money."""
+        return account_id.startswith("T")
 
     def check_card(self, account_id: str, card: CardDetails) -> None:
         """Raises ``CardRefused``."""
         check(card, self._clock.now(account_id).date())
 
-    async def authorize(self, instruction: Instruction, card: CardDetails) -> Answer:
+    async def authorize(self, instruction: Instruction, card: CardDetails | None) -> Answer:
         """Raises ``NoAnswer``, and ``CardRefused`` for a card that ``check_card`` would not take.
 
-        A key that was used before gets the answer to the first card that came with it.
+        A key that was used before gets the answer to the first card that came with it. Without a card it is the
+        wallet, whose payer approves the payment on a page of its own.
         """
         url = self._challenge_url(instruction.key)
 
@@ -145,6 +144,9 @@ class Sandbox:
             seen = _authorization_answer(entry, instruction, url)
             if not isinstance(seen, NotFound):
                 return entry, seen
+            if card is None:
+                after = _authorized(entry, instruction, None, _AT_THE_WALLET, now)
+                return after, _decided(after, url)
             script = check(card, now.date())
             if script.time_out == TimeOut("authorize", arrives=False):
                 return entry, NoAnswer()
@@ -192,7 +194,7 @@ class Sandbox:
         return await self._change(account_id, key, lambda entry, now: (entry, _shown(entry)))
 
     async def answer_challenge(self, account_id: str, key: str, approve: bool) -> Challenge | None:
-        """The payer's answer to the pretend bank. The first one counts; a late one changes nothing."""
+        """The payer's answer to the pretend bank or wallet. The first one counts; a late one changes nothing."""
 
         def decide(entry: Entry, now: datetime) -> tuple[Entry, Challenge | None]:
             after = _answered(entry, approve) if entry.state == "challenge" else entry
@@ -239,6 +241,10 @@ def _refused(code: str, error_type: str, message: str) -> PaymentError:
 
 
 _VOIDED = _refused("authorization_voided", "DECLINED", "the authorization was voided before it was approved")
+_AT_THE_WALLET = Script("Visa", "challenge")
+"""A wallet's payer always has to answer, as a card's does at a challenge. (The brand goes nowhere.)"""
+_TURNED_BACK = _refused("not_approved", "DECLINED", "the payer did not approve the payment in the wallet")
+_TOO_LATE = _refused("not_approved_in_time", "DECLINED", "the payer did not approve the payment in the wallet in time")
 _FAILED = _refused("authentication_failed", "FAILED_VERIFICATION", "the payer did not pass 3-D Secure")
 _EXPIRED = _refused(
     "authentication_expired",
@@ -266,7 +272,7 @@ def _decided(entry: Entry, url: str) -> Answer:
     return Approved(entry.card)
 
 
-def _authorized(entry: Entry, instruction: Instruction, card: Card, script: Script, now: datetime) -> Entry:
+def _authorized(entry: Entry, instruction: Instruction, card: Card | None, script: Script, now: datetime) -> Entry:
     """3-D Secure comes first, then the issuer. The entry may hold steps that came too early."""
     asked = msgspec.structs.replace(
         entry, amount=instruction.amount, currency=instruction.currency, card=card, time_out=script.time_out
@@ -286,14 +292,16 @@ def _authorized(entry: Entry, instruction: Instruction, card: Card, script: Scri
 
 
 def _answered(entry: Entry, approve: bool) -> Entry:
-    return _issuer_decides(entry, "Y") if approve else _not_authenticated(entry, _FAILED)
+    if approve:
+        return _issuer_decides(entry, "Y")
+    return _not_authenticated(entry, _FAILED if entry.card else _TURNED_BACK)
 
 
 def _unless_expired(entry: Entry, now: datetime) -> Entry:
     """Whoever notices that a challenge has expired writes it down, so that no other clock revives it."""
     if entry.state != "challenge" or not entry.challenge or now < entry.challenge.at + CHALLENGE_LASTS:
         return entry
-    return _not_authenticated(entry, _EXPIRED)
+    return _not_authenticated(entry, _EXPIRED if entry.card else _TOO_LATE)
 
 
 def _not_authenticated(entry: Entry, error: PaymentError) -> Entry:
@@ -308,12 +316,12 @@ def _issuer_decides(entry: Entry, status: Literal["A", "Y"]) -> Entry:
 
 
 def _shown(entry: Entry) -> Challenge | None:
-    if entry.challenge is None or entry.card is None:
+    if entry.challenge is None:
         return None
     return Challenge(
         amount=entry.amount,
         currency=entry.currency,
-        masked_pan=entry.card.masked_pan,
+        masked_pan=entry.card.masked_pan if entry.card else None,
         merchant_reference=entry.challenge.merchant_reference,
         return_url=entry.challenge.return_url,
         open=entry.state == "challenge",
@@ -325,7 +333,7 @@ def _with_step(entry: Entry, kind: CallKind, instruction: Instruction) -> tuple[
     seen = _step_answer(entry, kind, instruction)
     if not isinstance(seen, NotFound):
         return entry, seen
-    time_out = entry.time_out if entry.time_out and entry.time_out.call == kind else None
+    time_out = entry.time_out if entry.time_out and entry.time_out.hits(kind, instruction.automatic) else None
     if time_out and not time_out.arrives and instruction.key not in entry.lost:
         return msgspec.structs.replace(entry, lost=(*entry.lost, instruction.key)), NoAnswer()
     result = _moves(entry, kind, instruction)

@@ -15,14 +15,16 @@ from kasse.domain import history
 from kasse.domain import session as rules
 from kasse.domain.access import Caller
 from kasse.domain.history import PaymentStarted
-from kasse.domain.profile import CARD, payment_methods
+from kasse.domain.profile import payment_methods
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import PaymentSession, SessionEvent
 from kasse.domain.transaction import GatewayCall, Transaction
-from kasse.gateways.port import CardDetails, Gateway
+from kasse.gateways.port import CardDetails, Gateway, Method, offered
+from kasse.gateways.zero import ZERO
 from kasse.operations import orders, sessions, transactions
+from kasse.operations.gateway_calls import close_attempt, look_up, make_call
 from kasse.operations.house import House
-from kasse.operations.settling import Settled, close_attempt, first_look_up, look_up, make_call, owed_on_cancel
+from kasse.operations.settling import Settled, first_look_up, owed_on_cancel
 from kasse.operations.transactions import OperationRequest
 from kasse.store.port import Loads, Record
 
@@ -30,27 +32,52 @@ PAYER = "payer"
 _log = structlog.get_logger()
 
 
-def gateway_for(house: House, account_id: str) -> Gateway:
-    """Who moves the money: the sandbox for test accounts. Raises ``Refusal`` (not_payable)."""
-    if account_id.startswith("T"):
-        return house.gateways["sandbox"]
-    raise Refusal("not_payable", f"expected a gateway for account {account_id}, none is set up for production yet")
+def gateway_for(house: House, account_id: str, method: str) -> tuple[Gateway, Method]:
+    """Who moves the money of an account by this method; installed gateways come before our own.
 
-
-async def pay_with_card(house: House, caller: Caller, session_id: str, card: CardDetails) -> Settled:
-    """Pay a session with a card. The answer may be known, unknown, or that the payer has to confirm elsewhere.
-
-    Raises ``Refusal`` with nothing changed when the session cannot be paid now (session_paid, session_being_paid,
-    session_cancelled, session_expired, nothing_left_to_pay, line_being_paid, order_not_open, not_payable), and
-    ``CardRefused`` when the gateway does not take such a card.
+    Raises ``Refusal`` (not_payable).
     """
-    port = gateway_for(house, caller.account_id)
-    port.check_card(caller.account_id, card)
-    call, transaction = await _start(house, caller, session_id, port.name)
+    for port in reversed(tuple(house.gateways.values())):
+        found = offered(port, method)
+        if found is not None and port.serves(account_id):
+            return port, found
+    raise Refusal("not_payable", f"expected a gateway of account {account_id} that offers {method[:100]!r}, none does")
+
+
+async def pay(house: House, caller: Caller, session_id: str, method: str, card: CardDetails | None = None) -> Settled:
+    """Pay a session by a method that its configuration enables, such as ``dintero_psp.creditcard``.
+
+    ``card`` is needed by the methods that take one and is not sent on by the others. The answer may be known, unknown,
+    on hold, or that the payer has to confirm elsewhere.
+
+    Raises ``Refusal`` with nothing changed when the session cannot be paid so now (session_paid, session_being_paid,
+    session_cancelled, session_expired, nothing_left_to_pay, line_being_paid, order_not_open, not_payable,
+    missing_field), and ``CardRefused`` when the gateway does not take such a card.
+    """
+    port, card = check_card(house, caller.account_id, method, card)
+    call, transaction = await _start(house, caller, session_id, method, port.name)
     return await make_call(house, call, transaction, card)
 
 
-async def _start(house: House, caller: Caller, session_id: str, gateway: str) -> tuple[GatewayCall, Transaction]:
+def check_card(
+    house: House, account_id: str, method: str, card: CardDetails | None
+) -> tuple[Gateway, CardDetails | None]:
+    """Whether such a card may be sent on; answers where to, and the card if the method takes one.
+
+    Raises ``Refusal`` (not_payable, missing_field), ``CardRefused``.
+    """
+    port, offer = gateway_for(house, account_id, method)
+    if not offer.takes_card:
+        return port, None
+    if card is None:
+        raise Refusal("missing_field", f"expected a card to pay by {method}, got none", path="/card")
+    port.check_card(account_id, card)
+    return port, card
+
+
+async def _start(
+    house: House, caller: Caller, session_id: str, method: str, gateway: str
+) -> tuple[GatewayCall, Transaction]:
     """Claim the lines and commit the intent."""
 
     async def decide(loads: Loads) -> tuple[tuple[GatewayCall, Transaction], Sequence[Record]]:
@@ -58,10 +85,10 @@ async def _start(house: House, caller: Caller, session_id: str, gateway: str) ->
         session = await sessions.load(loads, caller.account_id, session_id)
         rules.require_payable(session, now)
         rules.require_shipping(session)
-        await _require_method(loads, session)
-        transaction = _transaction(house, session, gateway)
+        await _require_method(loads, session, method)
+        transaction = _transaction(house, session, method, gateway)
         event = SessionEvent(
-            house.ids.uuid(), "ADD_PAYMENT_INFORMATION", now, caller.request_id, {"payment_product_type": CARD}
+            house.ids.uuid(), "ADD_PAYMENT_INFORMATION", now, caller.request_id, {"payment_product_type": method}
         )
         paying = rules.step(session, "paying", event, transaction_id=transaction.id, last_error=None)
         call = GatewayCall(
@@ -94,13 +121,17 @@ async def _start(house: House, caller: Caller, session_id: str, gateway: str) ->
     return await house.store.change(decide)
 
 
-async def _require_method(loads: Loads, session: PaymentSession) -> None:
+async def _require_method(loads: Loads, session: PaymentSession, method: str) -> None:
     profile = await loads.profile(session.account_id, session.profile_id)
-    if profile is None or CARD not in payment_methods(profile.configuration):
-        raise Refusal("not_payable", f"expected a profile that offers {CARD}, {session.profile_id!r} does not")
+    if profile is None or method not in payment_methods(profile.configuration):
+        raise Refusal("not_payable", f"expected a profile that offers {method}, {session.profile_id!r} does not")
+    if (method == ZERO) != (session.amount == 0):
+        raise Refusal(
+            "not_payable", f"expected {ZERO} for an amount of 0 and for no other, got {method} for {session.amount}"
+        )
 
 
-def _transaction(house: House, session: PaymentSession, gateway: str) -> Transaction:
+def _transaction(house: House, session: PaymentSession, method: str, gateway: str) -> Transaction:
     order = session.checkout_order
     now = house.clock.now(session.account_id)
     shipping = order.get("shipping_option")
@@ -120,7 +151,7 @@ def _transaction(house: House, session: PaymentSession, gateway: str) -> Transac
         gateway=gateway,
         amount=session.amount,
         currency=session.currency,
-        payment_product_type=CARD,
+        payment_product_type=method,
         merchant_reference=session.merchant_reference,
         created_at=now,
         updated_at=now,

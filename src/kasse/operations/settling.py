@@ -1,20 +1,17 @@
-"""Calls to gateways and what their answers change.
+"""What the answers of gateways change.
 
-A call is committed as an intent, made with a stable key, and settled by its answer. Settling is done once however
-often it is tried: a redirect, a look-up and the call itself may all come back at the same time.
-Source: design, section 4.
+Settling a call is done once however often it is tried: a redirect, a look-up and the call itself may all come back
+at the same time. Source: design, section 4.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-import structlog
 
 from kasse.domain import callbacks, history
 from kasse.domain import session as session_rules
@@ -22,37 +19,24 @@ from kasse.domain import transaction as rules
 from kasse.domain.access import Caller
 from kasse.domain.callbacks import Occasion
 from kasse.domain.history import EntryAdded, PaymentEnded, What
-from kasse.domain.ledger import Entry, Part
 from kasse.domain.session import PaymentSession, SessionEvent
 from kasse.domain.transaction import (
-    ENTRY_KINDS,
     EVENT_NAMES,
     CallState,
-    Card,
     GatewayCall,
     PaymentError,
     Transaction,
     TransactionEvent,
     TransactionStatus,
 )
-from kasse.gateways.port import (
-    Answer,
-    Approved,
-    CardDetails,
-    Declined,
-    Gateway,
-    Instruction,
-    NoAnswer,
-    NotFound,
-    PayerNeeded,
-)
+from kasse.gateways.port import Answer, Approved, Declined, OnHold, PayerNeeded, offered
 from kasse.operations import orders
+from kasse.operations.call_entries import authorization_entry, operation_entry
 from kasse.operations.house import House
 from kasse.store.port import Loads, Record
 
 LONGEST_LOOK_UP_PAUSE = timedelta(minutes=5)
 WAIT_FOR_PAYER = timedelta(minutes=1)
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -69,137 +53,20 @@ class Settled:
         return self.call.state == "done"
 
 
-def gateway(house: House, name: str) -> Gateway:
-    return house.gateways[name]
-
-
-def instruction(house: House, call: GatewayCall, transaction: Transaction) -> Instruction:
-    """What the gateway is told. An authorization's key is the transaction's id."""
-    base = house.settings.base_url
-    return Instruction(
-        account_id=call.account_id,
-        key=call.key,
-        amount=call.amount,
-        currency=call.currency,
-        authorization=None if call.kind == "authorize" else transaction.id,
-        return_url=f"{base}/v1/sessions/{transaction.session_id}/redirect/{transaction.id}",
-        merchant_reference=transaction.merchant_reference,
-    )
-
-
-async def make_call(house: House, call: GatewayCall, transaction: Transaction, card: CardDetails | None) -> Settled:
-    """Make a call that is committed as an intent, and settle it with whatever comes back."""
-    told = instruction(house, call, transaction)
-    port = gateway(house, call.gateway)
-    answer: Answer | None
-    try:
-        async with asyncio.timeout(house.settings.gateway_timeout):
-            if call.kind == "authorize":
-                if card is None:
-                    raise ValueError("a card is needed to authorize")
-                answer = await port.authorize(told, card)
-            elif call.kind == "capture":
-                answer = await port.capture(told)
-            elif call.kind == "refund":
-                answer = await port.refund(told)
-            else:
-                answer = await port.void(told)
-    except (TimeoutError, NoAnswer):
-        answer = None
-    except Exception as error:
-        # Whatever went wrong, the call may have reached the gateway: that is for the look-up to find out.
-        _log.error("gateway_call_failed", gateway=call.gateway, kind=call.kind, key=call.key, exc_info=error)
-        answer = None
-    return await settle(house, call.account_id, call.key, answer)
-
-
-async def look_up(house: House, call: GatewayCall, transaction: Transaction) -> Settled:
-    """Ask the gateway what became of a call, and settle it.
-
-    An authorization that it never got is closed there first, so that it cannot arrive later; any other call that it
-    never got is made again with the same key.
-    """
-    if call.state == "closing":
-        return await close_attempt(house, call, transaction)
-    told = instruction(house, call, transaction)
-    port = gateway(house, call.gateway)
-    answer: Answer | None = None
-    try:
-        async with asyncio.timeout(house.settings.gateway_timeout):
-            found = await port.look_up(call.kind, told)
-            if not isinstance(found, NotFound):
-                answer = found
-            elif call.kind == "authorize" and isinstance(await port.void(_closing(told)), Approved):
-                answer = Declined(PaymentError("the gateway never received the payment", type=("ERROR",)))
-    except (TimeoutError, NoAnswer):
-        return await settle(house, call.account_id, call.key, None)
-    except Exception as error:
-        _log.error("gateway_look_up_failed", gateway=call.gateway, kind=call.kind, key=call.key, exc_info=error)
-        return await settle(house, call.account_id, call.key, None)
-    if answer is None and call.kind != "authorize":
-        return await make_call(house, call, transaction, None)
-    return await settle(house, call.account_id, call.key, answer)
-
-
-async def close_attempt(house: House, call: GatewayCall, transaction: Transaction) -> Settled:
-    """End a payment whose payer is busy elsewhere: after this the gateway cannot authorize it any more.
-
-    That it shall end is committed first, so that a payer who confirms it at the same moment, in another window, does
-    not have a payment recorded that the gateway then releases.
-    """
-    closing = await _begin_to_close(house, call)
-    if closing.call.state != "closing":
-        return closing
-    told = instruction(house, call, transaction)
-    try:
-        async with asyncio.timeout(house.settings.gateway_timeout):
-            answer = await gateway(house, call.gateway).void(_closing(told))
-    except (TimeoutError, NoAnswer):
-        return await settle(house, call.account_id, call.key, None)
-    if not isinstance(answer, Approved):
-        return await settle(house, call.account_id, call.key, None)
-    error = PaymentError("the payer left before the payment was confirmed", type=("DECLINED",))
-    return await settle(house, call.account_id, call.key, Declined(error, by_payer=True))
-
-
-async def _begin_to_close(house: House, call: GatewayCall) -> Settled:
-    """Commit that a payment shall end, unless its outcome is known by now."""
-
-    async def decide(loads: Loads) -> tuple[Settled, Sequence[Record]]:
-        found = await _load(loads, call.account_id, call.key)
-        if found.call.state != "waiting_for_payer":
-            return found, ()
-        look_up_at = first_look_up(house)
-        closing = msgspec.structs.replace(
-            found.call, state="closing", look_up_at=look_up_at, version=found.call.version + 1
-        )
-        return replace(found, call=closing), (closing,)
-
-    return await house.store.change(decide)
-
-
-def _closing(told: Instruction) -> Instruction:
-    return Instruction(
-        account_id=told.account_id,
-        key=f"{told.key}:close",
-        amount=told.amount,
-        currency=told.currency,
-        authorization=told.key,
-    )
-
-
 async def settle(house: House, account_id: str, key: str, answer: Answer | None) -> Settled:
     """Record what a gateway answered; None when it did not. A call that is settled stays as it is."""
 
     async def decide(loads: Loads) -> tuple[Settled, Sequence[Record]]:
-        before = await _load(loads, account_id, key)
+        before = await load_call(loads, account_id, key)
         if before.call.state == "done":
             return before, ()
         if answer is None or isinstance(answer, PayerNeeded):
             return _postponed(house, before, answer)
-        if before.call.state == "closing" and isinstance(answer, Approved):
+        if before.call.state == "closing" and isinstance(answer, Approved | OnHold):
             # It is being released; only the answer to that tells how it ends.
             return before, ()
+        if isinstance(answer, OnHold):
+            return await _held(house, loads, before, answer)
         if before.call.kind == "authorize":
             return await _authorization(house, loads, before, answer)
         return await _operation(house, loads, before, answer)
@@ -207,7 +74,7 @@ async def settle(house: House, account_id: str, key: str, answer: Answer | None)
     return await house.store.change(decide)
 
 
-async def _load(loads: Loads, account_id: str, key: str) -> Settled:
+async def load_call(loads: Loads, account_id: str, key: str) -> Settled:
     """A call with what it belongs to."""
     call = await loads.gateway_call(account_id, key)
     if call is None:
@@ -243,7 +110,7 @@ def _postponed(house: House, before: Settled, answer: PayerNeeded | None) -> tup
         version=before.call.version + 1,
     )
     transaction = before.transaction
-    if answer is not None or before.call.state in ("unknown", "closing"):
+    if answer is not None or before.call.state in ("unknown", "on_hold", "closing"):
         return Settled(call, transaction, before.session), (call,)
     if call.kind == "authorize":
         transaction = msgspec.structs.replace(
@@ -258,9 +125,36 @@ def _postponed(house: House, before: Settled, answer: PayerNeeded | None) -> tup
 
 
 def _undecided(call: GatewayCall, answer: PayerNeeded | None) -> CallState:
-    if call.state == "closing":
-        return "closing"
+    if call.state in ("on_hold", "closing"):
+        return call.state
     return "unknown" if answer is None else "waiting_for_payer"
+
+
+async def _held(house: House, loads: Loads, before: Settled, answer: OnHold) -> tuple[Settled, Sequence[Record]]:
+    """An authorization is looked at by somebody: for the payer it is over, the lines stay claimed."""
+    call, transaction = before.call, before.transaction
+    if call.kind != "authorize":
+        return _postponed(house, before, None)
+    now = house.clock.now(call.account_id)
+    pause = timedelta(seconds=house.settings.look_up_after) * 2 ** min(call.look_ups, 12)
+    method = offered(house.gateways[call.gateway], transaction.payment_product_type)
+    nobody_to_ask = method is not None and method.merchant_decides
+    held = msgspec.structs.replace(
+        call,
+        state="on_hold",
+        look_ups=call.look_ups + 1,
+        look_up_at=None if nobody_to_ask else house.clock.now() + min(pause, LONGEST_LOOK_UP_PAUSE),
+        version=call.version + 1,
+    )
+    if call.state == "on_hold":
+        return Settled(held, transaction, before.session), (held,)
+    event = msgspec.structs.replace(_transaction_event(house, before, "ON_HOLD", True), event="INITIALIZE")
+    card = answer.card or transaction.card
+    transaction = rules.record(transaction, event, "ON_HOLD", card=card)
+    session = session_rules.step(before.session, "on_hold", _session_event(house, call, "COMPLETED", now))
+    records: list[Record] = [held, transaction, session]
+    records += _owed(house, session, _occasion(transaction))
+    return Settled(held, transaction, session), records
 
 
 async def _authorization(
@@ -272,23 +166,32 @@ async def _authorization(
     error = None if isinstance(answer, Approved) else answer.error
     status: TransactionStatus = "AUTHORIZED"
     if isinstance(answer, Declined):
-        status = "DECLINED" if answer.by_payer else "FAILED"
+        status = "DECLINED" if answer.by_payer and transaction.status != "ON_HOLD" else "FAILED"
     event = _transaction_event(house, before, status, approved, error)
     card = answer.card or transaction.card
     transaction = rules.record(transaction, event, status, card=card, authorization_id=call.entry_id)
     records: list[Record] = [_done(call, error), transaction]
+    held = before.session.status == "on_hold"
     if approved:
-        occasion = _occasion(transaction)
         session = session_rules.step(before.session, "paid", _session_event(house, call, "AUTHORIZED", now))
-        session = session_rules.note(session, _session_event(house, call, "COMPLETED", now))
-        session = msgspec.structs.replace(session, version=before.session.version + 1)
-        records += _owed(house, session, occasion)
-        what: What = EntryAdded(_authorization_entry(transaction, call, card), releases_claim=True)
+        if not held:
+            session = session_rules.note(session, _session_event(house, call, "COMPLETED", now))
+        records += _owed(house, session, _occasion(transaction))
+        what: What = EntryAdded(authorization_entry(transaction, call, card), releases_claim=True)
     else:
         details = {"error": error.message if error else "", "payment_product_type": transaction.payment_product_type}
-        failed = _session_event(house, call, "PAY_FAILED", now, **details)
-        session = session_rules.step(before.session, "open", failed, transaction_id=None, last_error=error_name(error))
+        if held:
+            # The payer has been sent on as one who paid, so nobody can try again.
+            failed = _session_event(house, call, "FAILED", now, **details)
+            session = session_rules.step(before.session, "failed", failed, last_error=error_name(error))
+            records += _owed(house, session, _occasion(transaction, error="failed"))
+        else:
+            failed = _session_event(house, call, "PAY_FAILED", now, **details)
+            session = session_rules.step(
+                before.session, "open", failed, transaction_id=None, last_error=error_name(error)
+            )
         what = PaymentEnded(session.id, transaction.id, transaction.lines)
+    session = msgspec.structs.replace(session, version=before.session.version + 1)
     records.append(session)
     if transaction.order is not None:
         records.append(await _order_step(house, loads, transaction, call, what))
@@ -314,7 +217,7 @@ async def _operation(
     records: list[Record] = [_done(call), transaction]
     records += _owed(house, before.session, _occasion(transaction, event))
     if transaction.order is not None and call.lines:
-        what = EntryAdded(_operation_entry(transaction, call))
+        what = EntryAdded(operation_entry(transaction, call))
         records.append(await _order_step(house, loads, transaction, call, what))
     return Settled(_done(call), transaction, before.session), records
 
@@ -364,7 +267,8 @@ def _session_event(house: House, call: GatewayCall, name: str, now: Any, **detai
     return SessionEvent(house.ids.uuid(), name, now, call.request_id, details)
 
 
-def _occasion(transaction: Transaction, event: TransactionEvent | None = None) -> Occasion:
+def _occasion(transaction: Transaction, event: TransactionEvent | None = None, error: str | None = None) -> Occasion:
+    """``error`` ends a payment that the merchant has heard of before: he hears of it in any case."""
     return Occasion(
         session_id=transaction.session_id,
         merchant_reference=transaction.merchant_reference,
@@ -372,6 +276,8 @@ def _occasion(transaction: Transaction, event: TransactionEvent | None = None) -
         transaction_id=transaction.id,
         event=event.event if event else None,
         event_id=event.id if event else None,
+        error=error,
+        told_before=error is not None,
     )
 
 
@@ -389,55 +295,6 @@ def owed_on_cancel(house: House, session: PaymentSession) -> list[Record]:
     """The call owed when a session ends because somebody cancelled it."""
     occasion = Occasion(session.id, session.merchant_reference, session.created_at, error="cancelled")
     return _owed(house, session, occasion)
-
-
-def _authorization_entry(transaction: Transaction, call: GatewayCall, card: Card | None) -> Entry:
-    return Entry(
-        id=str(call.entry_id),
-        kind="authorization",
-        items=transaction.lines,
-        success=True,
-        created_at=transaction.updated_at,
-        created_by=call.by,
-        transaction_id=transaction.id,
-        from_order=False,
-        given=_given(transaction, card),
-    )
-
-
-def _operation_entry(transaction: Transaction, call: GatewayCall) -> Entry:
-    authorization = str(transaction.authorization_id)
-    asked = call.order_request or {}
-    return Entry(
-        id=str(call.entry_id),
-        kind=ENTRY_KINDS[call.kind],
-        items=call.lines,
-        success=True,
-        created_at=transaction.updated_at,
-        created_by=call.by,
-        authorization_id=authorization,
-        parts=tuple(Part(authorization, line.line_id, line.amount) for line in call.lines),
-        transaction_id=transaction.id,
-        from_order=call.order_request is not None,
-        given={**_given(transaction, transaction.card), **asked},
-    )
-
-
-def _given(transaction: Transaction, card: Card | None) -> dict[str, Any]:
-    """The payment details of an entry (orders reference, section 6)."""
-    details: dict[str, Any] = {
-        "psp": transaction.gateway,
-        "payment_id": transaction.id,
-        "payment_product": transaction.payment_product,
-        "payment_product_type": transaction.payment_product_type,
-    }
-    if card is not None:
-        details["card"] = {"masked_pan": card.masked_pan, "type": card.type, "brand": card.brand}
-    return {
-        "payment_details": details,
-        "processed_at": transaction.updated_at.isoformat().replace("+00:00", "Z"),
-        "processed_by": "kasse",
-    }
 
 
 def error_name(error: PaymentError | None) -> str:

@@ -17,8 +17,9 @@ from kasse.domain.ledger import LineAmount
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import PaymentSession
 from kasse.domain.transaction import CallKind, GatewayCall, Pending, Transaction
+from kasse.operations.gateway_calls import make_call
 from kasse.operations.house import House
-from kasse.operations.settling import Settled, first_look_up, make_call
+from kasse.operations.settling import Settled, first_look_up
 from kasse.store.port import Loads, Record
 
 

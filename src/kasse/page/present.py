@@ -22,7 +22,7 @@ from kasse.page.view import PageLine, PayView, State
 from kasse.store.port import Loads
 
 PAYABLE: frozenset[State] = frozenset({"ready", "declined", "challenge"})
-OVER: frozenset[State] = frozenset({"paid", "cancelled"})
+OVER: frozenset[State] = frozenset({"paid", "failed", "cancelled"})
 _STATES: dict[str, State] = {
     "line_being_paid": "locked_elsewhere",
     "nothing_left_to_pay": "paid_elsewhere",
@@ -45,6 +45,8 @@ class Seen:
         session = self.session
         if self.state == "paid":
             return return_href(session.url.return_url, session.merchant_reference, session.transaction_id, None)
+        if self.state == "failed":
+            return return_href(session.url.return_url, session.merchant_reference, None, "failed")
         if self.state in ("cancelled", "expired", "locked_elsewhere", "paid_elsewhere"):
             return return_href(session.url.return_url, session.merchant_reference, None, "cancelled")
         return None
@@ -70,6 +72,9 @@ async def see(house: House, account_id: str, session_id: str) -> Seen:
         if call is not None and call.state == "waiting_for_payer":
             return Seen(session, "challenge", name, call.action_url)
         return Seen(session, "waiting", name)
+    if status == "on_hold":
+        # For the payer it is over: whoever looks at his payment tells the merchant (checkout reference, 6.4).
+        return Seen(session, "paid", name)
     if status != "open":
         return Seen(session, status, name)
     if refusal is not None:

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import BaseRoute, Route
 
 from kasse.domain.access import ACCOUNT_ID, Caller, RequestNote
+from kasse.domain.profile import CARD
 from kasse.domain.refusals import Refusal
 from kasse.gateways.port import CardDetails, CardRefused
 from kasse.gateways.sandbox import Sandbox
@@ -109,9 +110,9 @@ async def _pay(house: House, request: Request) -> Response:
     card = _card(form)
     payer = _payer(request, session_id)
     try:
-        payments.gateway_for(house, payer.account_id).check_card(payer.account_id, card)
+        payments.check_card(house, payer.account_id, CARD, card)
         await payments.start_over(house, payer.account_id, session_id)
-        settled = await payments.pay_with_card(house, payer, session_id, card)
+        settled = await payments.pay(house, payer, session_id, CARD, card)
     except CardRefused as refused:
         return await _show_mistake(house, request, session_id, refused, form)
     except Refusal as refusal:

@@ -71,14 +71,17 @@ class PayView:
 
 @dataclass(frozen=True)
 class ChallengeView:
-    """The sandbox's pretend bank, asking the payer for 3-D Secure. Both actions are plain POST forms."""
+    """The sandbox's pretend bank, asking the payer for 3-D Secure, or its wallet, where there is no card.
+
+    Both actions are plain POST forms.
+    """
 
     language: str
     direction: str
     texts: Mapping[str, str]
     merchant_name: str
     amount_text: str
-    masked_card: str
+    masked_card: str | None
     approve_action: str
     reject_action: str
 
