@@ -19,7 +19,7 @@ from kasse.domain.session import ChosenItem, SessionUrl
 from kasse.domain.transaction import CallKind, Transaction, amounts
 from kasse.gateways.port import CardDetails, Gateway
 from kasse.main import open_house
-from kasse.operations import accounts, drafts, ledger_entries, payments, gateway_calls, sessions, transactions
+from kasse.operations import accounts, drafts, gateway_calls, ledger_entries, payments, sessions, transactions
 from kasse.operations.house import House
 from kasse.operations.ledger_entries import EntryRequest
 from kasse.operations.payments import settle_due
@@ -52,7 +52,7 @@ class MortalGateway:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.gateway, name)
-        if name == "check_card":
+        if name in ("name", "methods", "serves", "check_card"):
             return method
 
         async def call(*arguments: Any) -> Any:

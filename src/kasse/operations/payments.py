@@ -85,7 +85,7 @@ async def _start(
         session = await sessions.load(loads, caller.account_id, session_id)
         rules.require_payable(session, now)
         rules.require_shipping(session)
-        await _require_method(loads, session, method)
+        _require_method(session, method)
         transaction = _transaction(house, session, method, gateway)
         event = SessionEvent(
             house.ids.uuid(), "ADD_PAYMENT_INFORMATION", now, caller.request_id, {"payment_product_type": method}
@@ -121,10 +121,10 @@ async def _start(
     return await house.store.change(decide)
 
 
-async def _require_method(loads: Loads, session: PaymentSession, method: str) -> None:
-    profile = await loads.profile(session.account_id, session.profile_id)
-    if profile is None or method not in payment_methods(profile.configuration):
-        raise Refusal("not_payable", f"expected a profile that offers {method}, {session.profile_id!r} does not")
+def _require_method(session: PaymentSession, method: str) -> None:
+    """Raises ``Refusal`` (not_payable)."""
+    if method not in payment_methods(session.configuration):
+        raise Refusal("not_payable", f"expected a session that offers {method}, {session.id} does not")
     if (method == ZERO) != (session.amount == 0):
         raise Refusal(
             "not_payable", f"expected {ZERO} for an amount of 0 and for no other, got {method} for {session.amount}"
