@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 import msgspec
 import typer
@@ -112,6 +113,8 @@ def _serve(settings: Settings, sock: socket.socket) -> None:
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
+    from kasse.connections import Connection, Limits
+
     # The worker processes read their settings where everybody else's come from too.
     os.environ |= {f"KASSE_{name.upper()}": _as_text(value) for name, value in msgspec.structs.asdict(settings).items()}
     config = uvicorn.Config(
@@ -119,13 +122,16 @@ def _serve(settings: Settings, sock: socket.socket) -> None:
         factory=True,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=cast(Any, partial(Connection, limits=Limits(settings.client_timeout, settings.max_connections))),
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=10,
+        timeout_keep_alive=settings.keep_alive,
+        timeout_graceful_shutdown=settings.stop_timeout,
     )
+    # The server sends itself the signal again that has stopped it; to be stopped is not a failure.
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
     with contextlib.suppress(KeyboardInterrupt):
         # Ctrl-C is how one stops it; everything has been closed by then.
         if settings.workers == 1:

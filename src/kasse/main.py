@@ -20,6 +20,7 @@ from kasse.api import (
     admin,
     drafts,
     explorer,
+    health,
     ledger_entries,
     openapi,
     order_events,
@@ -106,7 +107,7 @@ def _declared() -> list[Route]:
     """Every route of the API, those that are asked most first."""
     modules = (
         *(order_sessions, sandbox_api, transactions, sessions, drafts, orders, ledger_entries, order_events),
-        *(accounts, admin),
+        *(accounts, admin, health),
     )
     return [route for module in modules for route in module.routes.all]
 

@@ -32,6 +32,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     private_targets: bool = False
     relaxed_urls: bool = False
     log_level: str = "info"
+    max_under_way: int = 64
+    max_waiting: int = 512
+    max_wait: float = 1.0
+    max_connections: int = 512
+    client_timeout: float = 20.0
+    keep_alive: int = 60
+    stop_timeout: int = 15
 
     @property
     def base_url(self) -> str:
@@ -43,6 +50,12 @@ def without_password(url: str) -> str:
     """A database's URL as it may be shown."""
     scheme, separator, rest = url.partition("://")
     return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if separator and "@" in rest else url
+
+
+_LEAST = {
+    **{"workers": 1, "token_lifetime": 1, "key_rotation": 3600, "max_body": 1024, "max_under_way": 1, "max_waiting": 0},
+    **{"max_wait": 0, "max_connections": 1, "keep_alive": 1, "stop_timeout": 1},
+}
 
 
 class SettingsError(Exception):
@@ -108,10 +121,10 @@ def _mistakes(values: Mapping[str, Any]) -> list[str]:
         found.append(f"public_url: expected an http or https URL, got {url!r}")
     if not 1 <= values.get("port", 8080) <= 65535:
         found.append(f"port: expected 1 to 65535, got {values['port']}")
-    for name, least in (("workers", 1), ("token_lifetime", 1), ("key_rotation", 3600), ("max_body", 1024)):
+    for name, least in _LEAST.items():
         if values.get(name, least) < least:
             found.append(f"{name}: expected at least {least}, got {values[name]}")
-    for name in ("gateway_timeout", "look_up_after"):
+    for name in ("gateway_timeout", "look_up_after", "client_timeout"):
         if values.get(name, 1.0) <= 0:
             found.append(f"{name}: expected more than 0 seconds, got {values[name]}")
     if values.get("log_level", "info") not in ("debug", "info", "warning", "error"):

@@ -25,6 +25,7 @@ from kasse.api import (
     accounts,
     admin,
     drafts,
+    health,
     ledger_entries,
     order_events,
     order_sessions,
@@ -37,7 +38,7 @@ from kasse.api.routes import Route
 from tests.running import Json, Running, Shop, line
 
 MODULES = (
-    *(accounts, admin, drafts, ledger_entries, order_events, order_sessions, orders, sandbox, sessions),
+    *(accounts, admin, drafts, health, ledger_entries, order_events, order_sessions, orders, sandbox, sessions),
     transactions,
 )
 ROUTES = [route for module in MODULES for route in module.routes.all]

@@ -43,6 +43,7 @@ class Server:
     gateway_timeout: float = 10.0
     look_up_after: float = 0.1
     prefix: tuple[str, ...] = ()
+    workers: int = 1
     port: int = field(default_factory=lambda: _free_port())
     process: subprocess.Popen[bytes] | None = None
 
@@ -57,6 +58,7 @@ class Server:
             "KASSE_GATEWAY_TIMEOUT": str(self.gateway_timeout),
             "KASSE_LOOK_UP_AFTER": str(self.look_up_after),
             "KASSE_LOG_LEVEL": "error",
+            "KASSE_WORKERS": str(self.workers),
         }
         self.process = subprocess.Popen(
             [*self.prefix, str(KASSE), "serve"],
@@ -77,11 +79,14 @@ class Server:
                 assert time.monotonic() < deadline, "the server does not answer"
                 time.sleep(0.02)
 
-    def end(self, how: signal.Signals) -> None:
-        if self.process is not None:
-            self.process.send_signal(how)
-            self.process.wait(PATIENCE_S)
-            self.process = None
+    def end(self, how: signal.Signals) -> int | None:
+        """Send it a signal and wait until it has ended; answers its exit code."""
+        if self.process is None:
+            return None
+        self.process.send_signal(how)
+        code = self.process.wait(PATIENCE_S)
+        self.process = None
+        return code
 
     def shop(self, client_id: str, client_secret: str) -> Shop:
         return Shop(self.base_url, ACCOUNT, client_id, client_secret)

@@ -6,9 +6,6 @@ become an answer here.
 
 from __future__ import annotations
 
-import re
-import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
@@ -20,20 +17,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.routing import Route as StarletteRoute
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from kasse.api import wire
+from kasse.api.entrance import Entrance
 from kasse.api.once import answer_once
 from kasse.api.routes import Answer, Call, Route
 from kasse.domain.access import Caller, RequestNote, account_id, allows
 from kasse.domain.refusals import Refusal
 from kasse.operations.house import House
+from kasse.overload import Gate
 from kasse.store.port import Contradiction, StoreUnavailable
 
-_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _NOTED_BODY = 10_000
-# Whoever has the whole id of a session can open its page, so the log gets a part of it.
-_SECRET_IDS = re.compile(r"([PT]\d{8}\.\w{6})\w+")
 _log = structlog.get_logger()
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -50,7 +46,8 @@ def build(house: House, routes: Iterable[Route], more: Iterable[BaseRoute] = ())
     )
     # An address with a slash too many is an unknown one, and answered as such.
     app.router.redirect_slashes = False
-    return RequestIds(app)
+    limits = house.settings
+    return Entrance(app, Gate(limits.max_under_way, limits.max_waiting, limits.max_wait))
 
 
 def _by_method(found: dict[str, Endpoint]) -> Endpoint:
@@ -180,42 +177,10 @@ def _methods(request: Request) -> list[str]:
 def _on_exception(request: Request, error: Exception) -> Response:
     request_id = request.scope.get("request_id")
     if isinstance(error, StoreUnavailable):
-        _log.error("store_unavailable", request_id=request_id, error=str(error))
+        _log.error("store_unavailable", error=str(error))
         message = "the database cannot be reached or written right now; nothing was stored, try again"
         return wire.error_response(Refusal("unavailable", message, headers={"Retry-After": "1"}))
     reason = "contradiction" if isinstance(error, Contradiction) else "unexpected"
-    _log.error("request_failed", request_id=request_id, reason=reason, exc_info=error)
+    _log.error("request_failed", reason=reason, exc_info=error)
     message = f"something went wrong on the server; nothing was stored (request {request_id})"
     return wire.error_response(Refusal("server_error", message))
-
-
-class RequestIds:
-    """Give every request an id, its caller's own where it is usable (A-11), answer with it and log the request."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
-        request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
-        scope["request_id"] = request_id
-        started = time.perf_counter()
-
-        async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), (b"request-id", request_id.encode())]
-                duration = round((time.perf_counter() - started) * 1000, 1)
-                _log.info(
-                    "request",
-                    method=scope["method"],
-                    path=_SECRET_IDS.sub(r"\1...", scope["path"]),
-                    status=message["status"],
-                    ms=duration,
-                    request_id=request_id,
-                )
-            await send(message)
-
-        await self._app(scope, receive, answer)

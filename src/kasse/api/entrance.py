@@ -1,0 +1,129 @@
+"""What happens to every request before anything else: it gets an id, a place among those under way, a log line."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kasse.api.wire import error_response
+from kasse.domain.refusals import Refusal
+from kasse.overload import Gate, Overloaded, aside
+
+HEALTH = ("/health/live", "/health/ready")
+TELL_EVERY_S = 1.0
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+# Whoever has the whole id of a session can open its page, so the log gets a part of it.
+_SECRET_IDS = re.compile(r"([PT]\d{8}\.\w{6})\w+")
+_log = structlog.get_logger()
+
+
+class Entrance:
+    """The outermost part of the application."""
+
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        self._app = app
+        self._gate = gate
+        self._refusals = Refusals()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif scope["path"] in HEALTH:
+            # Whether the server lives can be asked however full it is.
+            await self._answer(scope, receive, send)
+        else:
+            try:
+                async with self._gate.place():
+                    await self._answer(scope, receive, send)
+            except Overloaded:
+                await self._refusals.send(scope, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = scope["request_id"] = _request_id(scope)
+        started = time.perf_counter()
+
+        async def next_part() -> Message:
+            with aside():
+                return await receive()
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (b"request-id", request_id.encode())]
+                duration = round((time.perf_counter() - started) * 1000, 1)
+                _log.info(
+                    "request", method=scope["method"], path=shown(scope["path"]), status=message["status"], ms=duration
+                )
+            with aside():
+                await send(message)
+
+        with _named_in_logs(scope, request_id):
+            await self._app(scope, next_part, answer)
+
+
+def shown(path: str) -> str:
+    """A path as it may be logged."""
+    return _SECRET_IDS.sub(r"\1...", path)
+
+
+def _request_id(scope: Scope) -> str:
+    """Its caller's own where it is usable (A-11)."""
+    given = _header(scope, b"x-request-id")
+    return given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+
+
+def trace_id(scope: Scope) -> str | None:
+    """The trace that a request is a part of. Source: W3C Trace Context, ``traceparent``."""
+    found = _TRACE_PARENT.fullmatch(_header(scope, b"traceparent"))
+    return found[1] if found else None
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    return next((value for key, value in scope["headers"] if key == name), b"").decode("latin-1")
+
+
+@contextmanager
+def _named_in_logs(scope: Scope, request_id: str) -> Iterator[None]:
+    """Every line that is logged while a request is answered names it."""
+    names = {"request_id": request_id}
+    if trace := trace_id(scope):
+        names["trace_id"] = trace
+    with structlog.contextvars.bound_contextvars(**names):
+        yield
+
+
+class Refusals:
+    """The answer when there is too much to do: made beforehand, because there is no time for it then."""
+
+    def __init__(self) -> None:
+        self._answers = itertools.cycle([self._made(seconds) for seconds in (1, 2, 3)])
+        self._since_told, self._told_at = 0, 0.0
+
+    @staticmethod
+    def _made(seconds: int) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        message = f"there is more to do than can be done in time; nothing was stored, try again in {seconds} s"
+        response = error_response(Refusal("overloaded", message, headers={"Retry-After": str(seconds)}))
+        return bytes(response.body), response.raw_headers
+
+    async def send(self, scope: Scope, send: Send) -> None:
+        # Not all come back at the same moment.
+        body, headers = next(self._answers)
+        headers = [*headers, (b"request-id", _request_id(scope).encode())]
+        await send({"type": "http.response.start", "status": 503, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        self._tell()
+
+    def _tell(self) -> None:
+        """One line for many: a log that is written for each would be a load of its own."""
+        self._since_told += 1
+        now = time.monotonic()
+        if now - self._told_at > TELL_EVERY_S:
+            _log.warning("overloaded", refused=self._since_told)
+            self._since_told, self._told_at = 0, now

@@ -1,0 +1,132 @@
+"""How much a worker takes on at once, and when it says no.
+
+Requests beyond what can be worked on wait for a short time. A burst may wait longer than a crowd that stays: once
+somebody has been waiting all the time for a while, waiting helps nobody, and only those are let in whose turn comes
+soon. So what is accepted keeps its time, and the rest is told early to come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+
+CROWD_AFTER_S = 1.0
+"""When somebody has waited without a break for so long, it is a crowd and no burst."""
+CROWD_SHARE = 0.1
+"""What is left of the longest wait then."""
+
+
+class Overloaded(Exception):
+    """There is more to do than can be done in time; nothing of the request was looked at."""
+
+
+class Gate:
+    """Lets ``most`` requests in at once; ``waiting`` more wait for at most ``wait_s`` seconds each."""
+
+    def __init__(self, most: int, waiting: int, wait_s: float) -> None:
+        self._free = most
+        self._most_waiting = waiting
+        self._wait_s = wait_s
+        self._queue: OrderedDict[asyncio.Future[None], None] = OrderedDict()
+        self._quiet_at = time.monotonic()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold a place until the end of the block. Raises ``Overloaded``."""
+        if self._free > 0 and not self._queue:
+            self._quiet_at = time.monotonic()
+            self._free -= 1
+        else:
+            await self._wait()
+        place = _Place(self)
+        token = _place.set(place)
+        try:
+            yield
+        finally:
+            _place.reset(token)
+            place.end()
+
+    async def _wait(self) -> None:
+        if len(self._queue) >= self._most_waiting:
+            raise Overloaded
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        self._queue[turn] = None
+        giving_up = loop.call_later(self._patience_s(), self._give_up, turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self.give_back()
+            raise
+        finally:
+            giving_up.cancel()
+            self._queue.pop(turn, None)
+
+    def _patience_s(self) -> float:
+        crowd = time.monotonic() - self._quiet_at > CROWD_AFTER_S
+        return self._wait_s * CROWD_SHARE if crowd else self._wait_s
+
+    def _give_up(self, turn: asyncio.Future[None]) -> None:
+        if not turn.done():
+            turn.set_exception(Overloaded())
+
+    def give_back(self) -> None:
+        self._free += 1
+        while self._free > 0 and self._queue:
+            turn, _ = self._queue.popitem(last=False)
+            if not turn.done():
+                self._free -= 1
+                turn.set_result(None)
+
+    def take_back(self) -> None:
+        """Whoever has been let in once is not made to wait again."""
+        self._free -= 1
+
+
+class _Place:
+    """A request's place. While the request waits for somebody else, others may have it."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._held = True
+        self._ended = False
+
+    def lend(self) -> bool:
+        lent = self._held
+        if lent:
+            self._held = False
+            self._gate.give_back()
+        return lent
+
+    def take_back(self) -> None:
+        if not self._ended:
+            self._held = True
+            self._gate.take_back()
+
+    def end(self) -> None:
+        self._ended = True
+        self.lend()
+
+
+_place: ContextVar[_Place | None] = ContextVar("place", default=None)
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Wait for somebody outside, a gateway or a slow client, without holding a place. Outside a request: nothing."""
+    place = _place.get()
+    lent = place is not None and place.lend()
+    try:
+        yield
+    finally:
+        if place is not None and lent:
+            place.take_back()
