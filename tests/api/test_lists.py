@@ -224,9 +224,10 @@ def test_a_token_that_was_tampered_with_is_refused(shop: Shop) -> None:
     token = shop.ok("GET", "orders?limit=1")["next_page_token"]
     assert ids(*shop.ok("GET", f"orders?page_token={token}")["orders"]) == ids(first)
     raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-    assert raw[16:].decode() == second["id"]
+    assert raw[24:].decode() == second["id"]
     forged = [
-        raw[:16] + first["id"].encode(),
+        raw[:24] + first["id"].encode(),
+        raw[:16] + bytes(8) + raw[24:],
         bytes([raw[0] ^ 1]) + raw[1:],
         raw[:16],
         raw[16:],
@@ -256,6 +257,28 @@ def test_a_token_is_good_for_the_list_it_came_from(shop: Shop, server: Running) 
             else:
                 shop.refused(400, "wrong_value", "GET", f"{other}?page_token={token}")
         another.refused(400, "wrong_value", "GET", f"{path}?page_token={token}")
+
+
+def test_a_token_goes_with_the_filters_it_was_given_for(shop: Shop) -> None:
+    first, *_ = [make(shop, customer={"id": "c"}) for _ in range(3)]
+    shop.ok("POST", f"orders/{first['id']}/close")
+
+    def token(query: str) -> str:
+        return str(shop.ok("GET", f"orders?{query}limit=1")["next_page_token"])
+
+    plain = token("")
+    for query in ("status=closed", "customer_id=c", "created_at.gte=2026-01-01T00:00:00Z", "payment_status=pending"):
+        problem = shop.refused(400, "wrong_value", "GET", f"orders?{query}&page_token={plain}")
+        assert problem["path"] == "/page_token"
+        assert f"got it with {query}" in problem["message"]
+    both = token("status=open,closed&customer_id=c&")
+    problem = shop.refused(400, "wrong_value", "GET", f"orders?page_token={both}")
+    assert problem["message"].endswith("got it with none")
+    shop.refused(400, "wrong_value", "GET", f"orders?status=open&customer_id=c&page_token={both}")
+    # The same filters in other words, and what is no filter.
+    for query in ("customer_id=c&status=closed&status=open&status=open", "status=open,,closed&customer_id=c&x=y"):
+        again = shop.ok("GET", f"orders?{query}&limit=2&include_events=true&page_token={both}")
+        assert len(again["orders"]) == 2
 
 
 def test_a_list_does_not_start_after_what_is_not_in_the_account(shop: Shop, server: Running) -> None:

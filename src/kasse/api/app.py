@@ -97,7 +97,7 @@ async def _call(house: House, route: Route, request: Request) -> tuple[Call, byt
         text = None if route.secret_body or not raw_body else raw_body[:_NOTED_BODY].decode(errors="replace")
         note = RequestNote(route.method, request.url.path, text)
     caller = Caller(account, by, scopes, request.scope["request_id"], note)
-    return Call(house, request, account, caller, body, raw), raw_body
+    return Call(house, request, account, caller, body, raw, route.query), raw_body
 
 
 async def _who(house: House, route: Route, request: Request) -> tuple[str, str, frozenset[str]]:

@@ -31,6 +31,8 @@ DRAFT_FILTERS: Mapping[str, Any] = {
     **CREATED,
     **PAGING,
 }
+# What says how much to show, not of what.
+_NO_FILTERS = (*PAGING, *INCLUDE_EVENTS, "includes")
 _MARKS = (
     "merchant_reference",
     "customer_id",
@@ -72,7 +74,7 @@ def page(call: Call) -> Page:
     limit = call.number("limit", 10, 1, 100)
     token = call.query("page_token")
     if token is not None:
-        return Page(limit + 1, read_page_token(call.house.pepper, _about(call), token))
+        return Page(limit + 1, read_page_token(call.house.pepper, call.request.url.path, _narrowed_by(call), token))
     return Page(limit + 1, call.query("starting_after"))
 
 
@@ -83,12 +85,16 @@ def listed(
     shown = found[: page.limit - 1]
     answer: dict[str, Any] = {name: [reply(each) for each in shown]}
     if len(found) > len(shown):
-        answer["next_page_token"] = page_token(call.house.pepper, _about(call), id_of(shown[-1]))
+        answer["next_page_token"] = page_token(
+            call.house.pepper, call.request.url.path, _narrowed_by(call), id_of(shown[-1])
+        )
     return answer
 
 
-def _about(call: Call) -> str:
-    return call.request.url.path
+def _narrowed_by(call: Call) -> str:
+    """The filters of a request in one form, however they were written: ``status=closed,open&store_id=oslo``."""
+    found = {name: _values(call, name) for name in call.known if name not in _NO_FILTERS}
+    return "&".join(f"{name}={','.join(sorted({*values}))}" for name, values in sorted(found.items()) if values)
 
 
 def _values(call: Call, name: str) -> tuple[str, ...]:

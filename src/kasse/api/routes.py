@@ -27,6 +27,7 @@ class Call:
     """One request, checked: who asks, for which account, with what body.
 
     ``body`` is an instance of the route's struct; ``raw`` the same as it was sent, unknown fields included.
+    ``known`` holds the schemas of the query parameters that the route declares.
     """
 
     house: House
@@ -35,6 +36,7 @@ class Call:
     caller: Caller
     body: Any = None
     raw: Any = None
+    known: Mapping[str, Any] = field(default_factory=dict)
 
     def path(self, name: str) -> str:
         return str(self.request.path_params[name])

@@ -15,6 +15,7 @@ import msgspec
 from kasse.domain.refusals import Refusal
 
 _SIGNATURE_BYTES = 16
+_FILTERS_BYTES = 8
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -34,28 +35,43 @@ class Filters(msgspec.Struct, frozen=True):
     marks: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
-def page_token(key: bytes, about: str, after: str) -> str:
-    """A token for the page after an item. ``about`` names the list, so that it is good for this list only."""
-    signed = _signature(key, about, after) + after.encode()
-    return base64.urlsafe_b64encode(signed).decode().rstrip("=")
+def page_token(key: bytes, about: str, filters: str, after: str) -> str:
+    """A token for the page after an item. ``about`` names the list, ``filters`` what it is narrowed to."""
+    rest = _digest(filters) + after.encode()
+    return base64.urlsafe_b64encode(_signature(key, about, rest) + rest).decode().rstrip("=")
 
 
-def read_page_token(key: bytes, about: str, token: str) -> str:
-    """The item that a token names. Raises ``Refusal`` (wrong_value) for one that is not ours or another list's."""
+def read_page_token(key: bytes, about: str, filters: str, token: str) -> str:
+    """The item that a token names.
+
+    Raises ``Refusal`` (wrong_value) for one that is not ours or another list's, or was given for other filters.
+    """
     try:
         signed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        after = signed[_SIGNATURE_BYTES:].decode()
+        after = signed[_SIGNATURE_BYTES + _FILTERS_BYTES :].decode()
     except ValueError:
         signed, after = b"", ""
-    if not hmac.compare_digest(signed[:_SIGNATURE_BYTES], _signature(key, about, after)):
+    rest = signed[_SIGNATURE_BYTES:]
+    if not hmac.compare_digest(signed[:_SIGNATURE_BYTES], _signature(key, about, rest)):
         raise Refusal(
             "wrong_value",
             f"expected the next_page_token of an answer of this same list, got {token[:60]!r}",
             path="/page_token",
         )
+    if rest[:_FILTERS_BYTES] != _digest(filters):
+        raise Refusal(
+            "wrong_value",
+            "expected the page_token together with the filters of the page that it came with, got it with "
+            + (filters[:200] or "none"),
+            path="/page_token",
+        )
     return after
 
 
-def _signature(key: bytes, about: str, after: str) -> bytes:
-    text = f"page\n{about}\n{after}".encode()
+def _digest(filters: str) -> bytes:
+    return hashlib.sha256(filters.encode()).digest()[:_FILTERS_BYTES]
+
+
+def _signature(key: bytes, about: str, rest: bytes) -> bytes:
+    text = f"page\n{about}\n".encode() + rest
     return hmac.new(key, text, hashlib.sha256).digest()[:_SIGNATURE_BYTES]
