@@ -196,6 +196,21 @@ def test_a_reversal_line_lowers_what_is_to_be_paid(shop: Shop) -> None:
 # -- several sessions
 
 
+def test_an_order_shows_its_newest_ten_sessions_wherever_it_is_shown(shop: Shop) -> None:
+    order, other = shop.order(1000), shop.order(500)
+    assert order["sessions"] == []
+    made = [shop.session(order) for _ in range(11)][::-1]
+    one = shop.session(other)
+    assert shop.read_order(order)["sessions"] == made[:10]
+    listed = {each["id"]: each["sessions"] for each in shop.ok("GET", "orders")["orders"]}
+    assert listed == {order["id"]: made[:10], other["id"]: [one]}
+    path = f"orders/{order['id']}"
+    assert shop.ok("PUT", path, {"metadata": {"a": 1}})["sessions"] == made[:10]
+    assert shop.ok("POST", f"{path}/close")["sessions"] == made[:10]
+    paid = shop.pay(one)
+    assert shop.read_order(other)["sessions"][0]["transaction_id"] == paid["transaction_id"]
+
+
 def test_any_number_of_sessions_may_be_open_until_one_is_paid(shop: Shop) -> None:
     order = shop.order(1000, 500)
     both, first, second = shop.session(order), shop.session(order, 1), shop.session(order, 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from kasse.domain.ledger import LineAmount
@@ -11,6 +13,7 @@ from kasse.domain.transaction import amounts
 from kasse.operations import ledger_entries, sessions
 from kasse.operations.ledger_entries import EntryRequest
 from kasse.operations.sessions import SessionRequest
+from kasse.operations.verification import verify
 from tests.operations.conftest import ACCOUNT, Merchant
 
 
@@ -60,6 +63,39 @@ async def test_what_a_transaction_did_and_the_order_records_as_well_is_done_once
     request = EntryRequest((LineAmount(1, 1000),), payment_id=transaction)
     entry = await ledger_entries.record(merchant.house, merchant.caller, order, "capture", request)
     assert [entry] == await ledger_entries.list_of_order(merchant.house, ACCOUNT, order, "capture")
+
+
+async def record(merchant: Merchant, order: str, transaction: str, amount: int) -> str:
+    """Record a capture of line 1 that names the transaction; answers the entry's id."""
+    request = EntryRequest((LineAmount(1, amount),), payment_id=transaction)
+    return (await ledger_entries.record(merchant.house, merchant.caller, order, "capture", request)).id
+
+
+async def test_the_same_amount_can_be_captured_again_by_naming_the_payment_again(merchant: Merchant) -> None:
+    order = await merchant.order(1000)
+    transaction = await merchant.paid(order, 1)
+    for _ in range(2):
+        await merchant.operate(transaction, "capture", 300)
+    first, second = [await record(merchant, order, transaction, 300) for _ in range(2)]
+    assert first != second
+    assert await captured(merchant, transaction) == 600
+    third = await record(merchant, order, transaction, 300)
+    assert third not in (first, second)
+    assert await captured(merchant, transaction) == 900
+    with pytest.raises(Refusal) as refused:
+        await record(merchant, order, transaction, 300)
+    assert refused.value.reason == "amount_above_left"
+    assert (await verify(merchant.house)).difference is None
+
+
+async def test_what_is_recorded_several_times_at_once_is_matched_once(merchant: Merchant) -> None:
+    order = await merchant.order(1000)
+    transaction = await merchant.paid(order, 1)
+    await merchant.operate(transaction, "capture", 100)
+    ids = await asyncio.gather(*(record(merchant, order, transaction, 100) for _ in range(4)))
+    assert len({*ids}) == 4
+    assert await captured(merchant, transaction) == 400
+    assert (await verify(merchant.house)).difference is None
 
 
 async def test_a_failed_capture_is_listed_and_moves_nothing(merchant: Merchant) -> None:

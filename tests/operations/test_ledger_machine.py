@@ -157,6 +157,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.prices: Amounts = {}
         self.order = ""
         self.sessions: list[Session] = []
+        self.recorded: set[str] = set()  # the entries of transactions that the merchant has recorded as well
         self.payments: list[Payment] = []  # in the order of their authorization entries, then those without one
 
     def database(self) -> str:
@@ -481,15 +482,18 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def record_what_the_transaction_did(self, data: st.DataObject) -> None:
-        """Merchants who do it on the transaction and record it on the order as well do it once."""
+        """Merchants who do it on the transaction and record it on the order as well do it once, each time."""
         kinds: list[EntryKind] = [*OPERATIONS.values(), "authorization"]
         done = [entry for kind in kinds for entry in self.entries(kind) if not entry.from_order]
+        done = [entry for entry in done if entry.id not in self.recorded]
         if done:
             entry = data.draw(st.sampled_from(done), "entry")
             request = EntryRequest(entry.items, payment_id=entry.transaction_id)
             again = self.run(ledger_entries.record(self.house, self.caller, self.order, entry.kind, request))
             assert (again.kind, again.transaction_id) == (entry.kind, entry.transaction_id)
             assert again in done
+            if again.kind != "authorization":
+                self.recorded.add(again.id)
 
     # -- what the merchant does on a transaction
 

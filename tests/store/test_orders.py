@@ -259,6 +259,16 @@ async def test_the_sessions_of_an_order_come_newest_first_and_each_once_while_ne
     assert found == [session.id for session in at_once]
 
 
+async def test_each_order_shows_its_newest_sessions_and_no_more(store: Store) -> None:
+    await put(store, *(records.session(id=f"s{n}", created_at=NOW + timedelta(seconds=n // 2)) for n in range(5)))
+    await put(store, records.session(id="other", order="order-2"), records.session(OTHER, id="theirs"))
+    names = ["order-2", "order-1", "order-3"]
+    found = await store.read(lambda loads: loads.newest_sessions(ACCOUNT, names, 3))
+    ids = {order: [session.id for session in sessions] for order, sessions in found.items()}
+    assert ids == {"order-1": ["s4", "s3", "s2"], "order-2": ["other"], "order-3": []}
+    assert await store.read(lambda loads: loads.newest_sessions(ACCOUNT, [], 3)) == {}
+
+
 async def test_all_orders_of_all_accounts_come_in_the_order_of_their_names(store: Store) -> None:
     names = [(account_id, f"order-{n}") for account_id in (ACCOUNT, OTHER) for n in range(1, 6)]
     for account_id, id in reversed(names):

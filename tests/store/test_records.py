@@ -80,6 +80,11 @@ QUESTIONS = {
     ),
     "session": _one(records.session, lambda loads, aid: loads.session(aid, "session-1")),
     "sessions_of": _listed(records.session, lambda loads, aid: loads.sessions_of(aid, "order-1", Page())),
+    "newest_sessions": Question(
+        lambda account_id: [records.session(account_id)],
+        lambda loads, aid: loads.newest_sessions(aid, ["order-1", "order-2"], 1),
+        lambda account_id: {"order-1": [records.session(account_id)], "order-2": []},
+    ),
     "transaction": _one(records.transaction, lambda loads, aid: loads.transaction(aid, "transaction-1")),
     "transactions_of_order": _listed(
         records.transaction, lambda loads, aid: loads.transactions_of_order(aid, "order-1")

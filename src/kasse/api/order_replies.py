@@ -11,11 +11,13 @@ import msgspec
 from kasse.api import fields
 from kasse.api.fields import JsonObject, present
 from kasse.api.ledger_entries import EntryReply, entry_reply
+from kasse.api.order_sessions import SessionReply, session_reply
 from kasse.api.routes import Call
 from kasse.domain.access import RequestNote
 from kasse.domain.history import (
     CommentAdded,
     CommentRemoved,
+    EntryMatched,
     Event,
     LinesAdded,
     OrderReplaced,
@@ -32,8 +34,18 @@ from kasse.domain.times import rfc3339
 from kasse.operations.orders import OrderDetails
 
 
+class CommentReply(msgspec.Struct):
+    id: str
+    text: str
+    created_at: str
+    created_by: str
+
+
 class OrderReply(msgspec.Struct):
-    """An order; fields that the merchant sent besides these come back as they were."""
+    """An order; fields that the merchant sent besides these come back as they were.
+
+    ``sessions`` are its newest ten, newest first.
+    """
 
     id: str
     order_id: str
@@ -48,6 +60,8 @@ class OrderReply(msgspec.Struct):
     captures: list[EntryReply]
     refunds: list[EntryReply]
     cancellations: list[EntryReply]
+    sessions: list[SessionReply]
+    comments: list[CommentReply]
     version: int
     created_at: str
     created_by: str
@@ -69,13 +83,6 @@ class EventReply(msgspec.Struct):
     previous_hash: str
     request: JsonObject | None = None
     draft_id: str | None = None
-
-
-class CommentReply(msgspec.Struct):
-    id: str
-    text: str
-    created_at: str
-    created_by: str
 
 
 def order_reply(call: Call, details: OrderDetails) -> dict[str, Any]:
@@ -110,6 +117,7 @@ def order_reply(call: Call, details: OrderDetails) -> dict[str, Any]:
         ("cancellation", "cancellations"),
     ):
         reply[name] = [entry_reply(call, order.order_id, entry) for entry in details.entries if entry.kind == kind]
+    reply["sessions"] = [session_reply(call, session) for session in details.sessions]
     if details.events is not None:
         reply |= events_reply(details.events)
     return reply
@@ -147,6 +155,8 @@ def event_reply(event: Event) -> dict[str, Any]:
             "items": [{"line_id": item.line_id, "amount": item.amount} for item in entry.items],
             **present(transaction_id=entry.transaction_id),
         }
+    if isinstance(what, EntryMatched):
+        about = {"entry_id": what.entry_id}
     if isinstance(what, SessionOpened | PaymentStarted | PaymentEnded):
         about = {"session_id": what.session_id, "items": what.items}
     if isinstance(what, PaymentStarted | PaymentEnded):

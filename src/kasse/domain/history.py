@@ -55,6 +55,12 @@ class EntryAdded(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kin
     releases_claim: bool = False
 
 
+class EntryMatched(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="entry_matched"):
+    """The merchant recorded what a transaction of ours had done already: he means that entry, and has now named it."""
+
+    entry_id: str
+
+
 class LinesAdded(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="lines_added"):
     """A linked draft was completed: its lines join the order."""
 
@@ -116,6 +122,7 @@ What = (
     | PaymentStarted
     | PaymentEnded
     | EntryAdded
+    | EntryMatched
     | LinesAdded
     | OrderReplaced
     | OrderUpdated
@@ -258,6 +265,8 @@ def evolve(state: OrderState | None, event: Event) -> OrderState:
         if what.releases_claim:
             _claim(sums, what.entry.items, -1)
         order = _with_entry(order, sums, what.entry)
+    elif isinstance(what, EntryMatched):
+        order = msgspec.structs.replace(order, matched=(*order.matched, what.entry_id))
     elif isinstance(what, LinesAdded):
         order = _with_lines(order, lines, sums, what.lines, event.seq)
     elif isinstance(what, OrderReplaced):

@@ -73,7 +73,8 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``version`` counts its events, ``last_hash`` is the end of their chain. ``status_changes`` tells who closed or
     cancelled it, when and why, under the names of the wire. ``replaced`` is the version in which a draft took the place
-    of all that it held; sessions from before are not paid.
+    of all that it held; sessions from before are not paid. ``matched`` names the ledger entries of our transactions
+    that the merchant has recorded here as well.
     """
 
     account_id: str
@@ -96,6 +97,7 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     version: int = 0
     last_hash: str = ""
     replaced: int = 0
+    matched: tuple[str, ...] = ()
 
     @property
     def merchant_reference(self) -> str | None:

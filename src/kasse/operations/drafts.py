@@ -191,14 +191,14 @@ async def _order_step(house: House, caller: Caller, draft: Draft, lines: tuple[L
 async def _join(house: House, caller: Caller, draft: Draft, loads: Loads) -> tuple[OrderDetails, OrderStep]:
     """Add a linked draft's lines to its order, or replace the order by it."""
     rules.require_lines(draft)
-    state = await orders.load(loads, draft.account_id, draft.options["order_id"])
+    details = await orders.load_details(loads, draft.account_id, draft.options["order_id"])
+    state, entries = details.state, details.entries
     rules.require_order_open(state.order)
     if state.order.currency != draft.currency:
         raise Refusal(
             "amount_mismatch",
             f"expected the currency of order {state.order.order_id}, {state.order.currency}, got {draft.currency}",
         )
-    entries = await loads.entries(draft.account_id, state.order.id)
     what: LinesAdded | OrderReplaced
     if draft.options.get("replace") == "order":
         _require_untouched(state, bool(entries))
@@ -210,7 +210,7 @@ async def _join(house: House, caller: Caller, draft: Draft, loads: Loads) -> tup
         rules.check_total(together, "/order/items")
         what = LinesAdded(draft.id, draft.lines)
     step = history.advance(state, what, caller, house.ids.uuid(), house.clock.now(draft.account_id))
-    return OrderDetails(history.after(step, state), entries), step
+    return OrderDetails(history.after(step, state), entries, sessions=details.sessions), step
 
 
 def _require_untouched(state: OrderState, has_entries: bool) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from kasse.domain import history
 from kasse.domain.access import Caller
-from kasse.domain.history import EntryAdded, OrderState
+from kasse.domain.history import EntryAdded, EntryMatched, OrderState
 from kasse.domain.ledger import (
     Entry,
     EntryKind,
@@ -48,7 +48,8 @@ async def record(house: House, caller: Caller, order_id: str, kind: EntryKind, r
     """Record an entry, through the gateway when the money is a transaction's of ours.
 
     An entry that names such a transaction and says the same as one that is there already is that one: merchants who
-    capture on the transaction and record it here as well are not charged twice. Amounts are minor units.
+    capture on the transaction and record it here as well are not charged twice. Each is meant once: recorded again, it
+    is another one. Amounts are minor units.
     Raises ``Refusal``: order_not_found, order_not_open, missing_field (authorization_id, where the order may have
     several), line_not_found, duplicate_line, amount_sign, amount_above_left, line_being_paid,
     authorization_not_found, ambiguous_authorization, wrong_state, outcome_unknown, gateway_declined.
@@ -58,9 +59,9 @@ async def record(house: House, caller: Caller, order_id: str, kind: EntryKind, r
         state = await orders.load(loads, caller.account_id, order_id)
         _require_authorization_id(state, kind, request)
         entries = await loads.entries(caller.account_id, state.order.id)
-        known = _same(entries, kind, request)
+        known = _same(state, entries, kind, request)
         if known is not None:
-            return known, ()
+            return known, _match(house, caller, state, known)
         _require_order(state, kind)
         _check_lines(state, request)
         parts: tuple[Part, ...] = ()
@@ -105,16 +106,25 @@ def _authorization_id(entries: Sequence[Entry], request: EntryRequest) -> str | 
     return request.authorization_id
 
 
-def _same(entries: Sequence[Entry], kind: EntryKind, request: EntryRequest) -> Entry | None:
-    """The entry that a transaction of ours has made already of what is recorded now."""
+def _same(state: OrderState, entries: Sequence[Entry], kind: EntryKind, request: EntryRequest) -> Entry | None:
+    """The entry that a transaction of ours has made already of what is recorded now for the first time."""
     if request.payment_id is None or not request.success:
         return None
     made = [entry for entry in entries if entry.kind == kind and entry.transaction_id == request.payment_id]
     for entry in made:
         same_items = sorted(entry.items, key=_by_line) == sorted(request.items, key=_by_line)
-        if not entry.from_order and (kind == "authorization" or same_items):
+        is_new = same_items and entry.id not in state.order.matched
+        if not entry.from_order and (kind == "authorization" or is_new):
             return entry
     return None
+
+
+def _match(house: House, caller: Caller, state: OrderState, entry: Entry) -> tuple[Record, ...]:
+    """Note that an entry has been meant. An authorization needs no note: a transaction has only one."""
+    if entry.kind == "authorization":
+        return ()
+    now = house.clock.now(caller.account_id)
+    return (history.advance(state, EntryMatched(entry.id), caller, house.ids.uuid(), now),)
 
 
 def _by_line(item: LineAmount) -> int:

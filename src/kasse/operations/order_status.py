@@ -121,7 +121,7 @@ async def _set(
         now = house.clock.now(caller.account_id)
         step = history.advance(state, StatusSet(status, changes, entry), caller, house.ids.uuid(), now)
         entries = [*details.entries, entry] if entry else details.entries
-        return OrderDetails(history.after(step, state), entries), (step,)
+        return OrderDetails(history.after(step, state), entries, sessions=details.sessions), (step,)
 
     return await house.store.change(decide)
 

@@ -26,6 +26,7 @@ from kasse.domain.ledger import Entry
 from kasse.domain.order import Comment, line_from_item
 from kasse.domain.paging import Filters, Page
 from kasse.domain.refusals import Refusal
+from kasse.domain.session import PaymentSession
 from kasse.operations.house import House
 from kasse.store.port import Loads, Record
 
@@ -62,14 +63,18 @@ COMPUTED = (
 )
 """What the server works out itself; sent by a client, it is not kept (O-7)."""
 
+SHOWN_SESSIONS = 10
+"""How many of its sessions an order shows; all of them are in their own list."""
+
 
 @dataclass(frozen=True)
 class OrderDetails:
-    """An order with its ledger and, where asked for, its history."""
+    """An order with its ledger, its newest sessions and, where asked for, its history."""
 
     state: OrderState
     entries: list[Entry]
     events: list[Event] | None = None
+    sessions: Sequence[PaymentSession] = ()
 
 
 async def load(loads: Loads, account_id: str, order_id: str, lines: Collection[int] | None = None) -> OrderState:
@@ -83,10 +88,12 @@ async def load(loads: Loads, account_id: str, order_id: str, lines: Collection[i
 async def load_details(loads: Loads, account_id: str, order_id: str, with_events: bool = False) -> OrderDetails:
     """Raises ``Refusal`` (order_not_found)."""
     state = await load(loads, account_id, order_id)
+    id = state.order.id
     return OrderDetails(
         state,
-        await loads.entries(account_id, state.order.id),
-        await loads.events(account_id, state.order.id) if with_events else None,
+        await loads.entries(account_id, id),
+        await loads.events(account_id, id) if with_events else None,
+        (await loads.newest_sessions(account_id, (id,), SHOWN_SESSIONS))[id],
     )
 
 
@@ -142,7 +149,11 @@ async def list_page(
         ids = [state.order.id for state in states]
         entries = await loads.entries_of(account_id, ids)
         events = await loads.events_of(account_id, ids) if with_events else {}
-        return [OrderDetails(state, entries[state.order.id], events.get(state.order.id)) for state in states]
+        sessions = await loads.newest_sessions(account_id, ids, SHOWN_SESSIONS)
+        return [
+            OrderDetails(state, entries[id], events.get(id), sessions[id])
+            for id, state in zip(ids, states, strict=True)
+        ]
 
     return await house.store.read(query)
 
@@ -204,7 +215,7 @@ def _advanced(house: House, caller: Caller, details: OrderDetails, what: What) -
     step = history.advance(details.state, what, caller, house.ids.uuid(), now)
     entries = [*details.entries, step.entry] if step.entry else details.entries
     events = None if details.events is None else [*details.events, step.event]
-    return OrderDetails(history.after(step, details.state), entries, events), (step,)
+    return OrderDetails(history.after(step, details.state), entries, events, details.sessions), (step,)
 
 
 async def note_service(house: House, caller: Caller, order_id: str, noted: ServiceNoted) -> Event:

@@ -113,6 +113,11 @@ class Loads(Protocol):
     async def sessions_of(self, account_id: str, order: str, page: Page) -> list[PaymentSession]:
         """The sessions opened for an order (internal id)."""
 
+    async def newest_sessions(
+        self, account_id: str, orders: Collection[str], limit: int
+    ) -> dict[str, list[PaymentSession]]:
+        """The newest sessions of each of several orders (internal ids)."""
+
     async def transaction(self, account_id: str, transaction_id: str) -> Transaction | None: ...
 
     async def transactions_of_order(self, account_id: str, order: str) -> list[Transaction]:

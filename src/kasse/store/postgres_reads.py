@@ -230,6 +230,21 @@ class PostgresLoads:
         sql = paged("SELECT doc FROM sessions AS o WHERE account_id = room.id AND order_ref = $2", start, page)
         return await self._list(PaymentSession, account_id, sql, order, *after(page))
 
+    async def newest_sessions(
+        self, account_id: str, orders: Collection[str], limit: int
+    ) -> dict[str, list[PaymentSession]]:
+        for order in orders:
+            self._see_of_order(account_id, order)
+        sql = (
+            "SELECT wanted, newest.doc FROM unnest($2::text[]) AS wanted, LATERAL (SELECT doc, created_at, id "
+            "FROM sessions WHERE account_id = room.id AND order_ref = wanted "
+            "ORDER BY created_at DESC, id DESC LIMIT $3) AS newest ORDER BY created_at DESC, id DESC"
+        )
+        found: dict[str, list[PaymentSession]] = {order: [] for order in orders}
+        for order, doc in await self._rows(in_room(sql), account_id, list(orders), limit):
+            found[order].append(_decode(doc, PaymentSession))
+        return found
+
     async def transaction(self, account_id: str, transaction_id: str) -> Transaction | None:
         return await self._by_key(Transaction, "transactions", account_id, transaction_id)
 

@@ -208,6 +208,19 @@ class SqliteLoads:
         sql, bindings = _paged(sql, "sessions", (account_id, order), page)
         return self._all(PaymentSession, sql, *bindings)
 
+    async def newest_sessions(
+        self, account_id: str, orders: Collection[str], limit: int
+    ) -> dict[str, list[PaymentSession]]:
+        sql = (
+            "SELECT wanted.value, s.doc FROM json_each(?2) wanted JOIN sessions s ON s.account_id = ?1 AND s.id IN ("
+            "SELECT newest.id FROM sessions newest WHERE newest.account_id = ?1 AND newest.order_ref = wanted.value "
+            "ORDER BY newest.created_at DESC, newest.id DESC LIMIT ?3) ORDER BY s.created_at DESC, s.id DESC"
+        )
+        found: dict[str, list[PaymentSession]] = {order: [] for order in orders}
+        for order, doc in self._connection.execute(sql, (account_id, _json(list(orders)), limit)):
+            found[order].append(self._decode(doc, PaymentSession))
+        return found
+
     async def transaction(self, account_id: str, transaction_id: str) -> Transaction | None:
         sql = "SELECT doc FROM transactions WHERE account_id = ? AND id = ?"
         return self._one(Transaction, sql, account_id, transaction_id)
@@ -263,7 +276,7 @@ def _state(order: Order, lines: Iterable[tuple[str, Line, LineSums]]) -> OrderSt
     )
 
 
-def _json(values: Collection[int]) -> str:
+def _json(values: Collection[int] | Collection[str]) -> str:
     return msgspec.json.encode(values).decode()
 
 
