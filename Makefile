@@ -4,9 +4,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 INSTALLED := $(VENV)/.installed
 TESTABLE := $(VENV)/.testable
+BENCHABLE := $(VENV)/.benchable
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test check lint format types imports fast lock clean
+.PHONY: help install serve test bench check lint format types imports fast lock clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +24,9 @@ test: $(TESTABLE) ## Run all tests; the browser tests use the system's Chromium 
 
 fast: $(TESTABLE) ## Run the tests of the rules and operations only [ARGS=]
 	@$(BIN)/python -m pytest -p no:schemathesis tests/domain tests/operations $(ARGS)
+
+bench: $(BENCHABLE) ## Measure Kasse beside the limits of this machine; tables and pictures go to benchmarks/results [ARGS=]
+	@scripts/postgres >/dev/null && $(BIN)/python -m benchmarks $(ARGS)
 
 check: lint format types imports ## Check style, format, types and the direction of imports; changes nothing
 
@@ -45,7 +49,9 @@ lock: | $(VENV)/pyvenv.cfg ## Remake the lock files from pyproject.toml [UPGRADE
 	@test -x $(BIN)/uv || $(PIP) install uv
 	$(COMPILE) --group build --output-file requirements.lock
 	$(COMPILE) --group build --group test --constraint requirements.lock --output-file requirements-test.lock
-	@! grep -n '://' requirements.lock requirements-test.lock || { echo 'A lock file names a host.' >&2; exit 1; }
+	$(COMPILE) --group build --group test --group bench --constraint requirements-test.lock \
+		--output-file requirements-bench.lock
+	@! grep -n '://' requirements.lock requirements-test.lock requirements-bench.lock || { echo 'A lock file names a host.' >&2; exit 1; }
 
 clean: ## Remove .venv, caches and built packages; databases stay
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -60,6 +66,11 @@ $(INSTALLED): requirements.lock pyproject.toml | $(VENV)/pyvenv.cfg
 $(TESTABLE): requirements-test.lock $(INSTALLED)
 	@echo 'Installing what the tests and checks need into $(VENV)'
 	@$(PIP) install --require-hashes -r requirements-test.lock
+	@touch $@
+
+$(BENCHABLE): requirements-bench.lock $(TESTABLE)
+	@echo 'Installing what the benchmarks need into $(VENV)'
+	@$(PIP) install --require-hashes -r requirements-bench.lock
 	@touch $@
 
 $(VENV)/pyvenv.cfg:

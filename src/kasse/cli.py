@@ -279,3 +279,43 @@ def create_client(
     )
     found = {"account_id": client.account_id, "client_id": client.client_id, "client_secret": secret}
     typer.echo(json.dumps(found) if as_json else "\n".join(f"{key}  {value}" for key, value in found.items()))
+
+
+@cli.command()
+def bench(
+    urls: Annotated[list[str], typer.Argument(help="Where the server answers; several share the connections.")],
+    account_id: Annotated[str, typer.Option(help="A test account.")],
+    client_id: Annotated[str, typer.Option(help="A client with admin:shopping and admin:checkout.")],
+    client_secret: Annotated[str, typer.Option(envvar="CLIENT_SECRET")],
+    step: Annotated[
+        list[str] | None, typer.Option(help="token, draft, order, session, pay or capture; else all.")
+    ] = None,
+    connections: Annotated[int, typer.Option(min=1, help="Each sends one request after the other.")] = 32,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long each step runs.")] = 5,
+    rate: Annotated[
+        float | None, typer.Option(help="Create so many sessions a second instead of as many as go.")
+    ] = None,
+    watch: Annotated[list[str] | None, typer.Option(help="name=PID of a process here whose use to report.")] = None,
+    callback_url: Annotated[str, typer.Option(help="Where callbacks go.")] = "http://127.0.0.1:9/callback",
+    as_json: AsJson = False,
+) -> None:
+    """Drive a running server with load, from a token to a capture. It leaves orders behind."""
+    from kasse.bench import report, steps
+    from kasse.bench.connection import Unexpected
+
+    wanted = step or list(steps.STEPS)
+    if unknown := set(wanted) - set(steps.STEPS):
+        raise typer.BadParameter(f"expected one of {', '.join(steps.STEPS)}, got {', '.join(sorted(unknown))}")
+    merchant = steps.Merchant(urls, account_id, client_id, client_secret, callback_url)
+    try:
+        results = steps.run(
+            merchant,
+            wanted,
+            connections=connections,
+            seconds=seconds,
+            rate=rate,
+            watched=report.watched(watch or ()),
+        )
+    except (Unexpected, OSError) as error:
+        _fail(str(error))
+    typer.echo(msgspec.json.encode(results).decode() if as_json else report.table(results))

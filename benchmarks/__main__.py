@@ -1,0 +1,44 @@
+"""Measure Kasse beside the limits of the machine it runs on; see README.md.
+
+python -m benchmarks [--quick] [--only PART]... [--out FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import msgspec
+
+from benchmarks import parts, picture
+from benchmarks.machine import described, postgres
+from benchmarks.part import FULL, QUICK, Part
+
+PARTS = {part.__name__: part for part in parts.ALL}
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description="Measure Kasse beside the limits of the machine it runs on.")
+    asked.add_argument("--quick", action="store_true", help="a minute or two, to see that everything works")
+    asked.add_argument("--only", action="append", choices=sorted(PARTS), help="some of the parts")
+    asked.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    options = asked.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    effort = QUICK if options.quick else FULL
+    found: dict[str, Part] = {}
+    with postgres() as server:
+        head = f"Measured on {time.strftime('%Y-%m-%d')}: {described(server)}."
+        print(head, flush=True)
+        for name in options.only or PARTS:
+            found[name] = PARTS[name](server, effort)
+            print(f"\n{found[name].text()}", flush=True)
+    tables = "\n\n".join([head, *(part.text() for part in found.values())])
+    (options.out / "tables.md").write_text(tables + "\n")
+    (options.out / "figures.json").write_bytes(msgspec.json.format(msgspec.json.encode(found)))
+    for file in picture.draw(found, options.out):
+        print(f"picture: {file}")
+
+
+if __name__ == "__main__":
+    main()
