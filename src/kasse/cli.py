@@ -189,13 +189,15 @@ A token for the API:
 @cli.command()
 def migrate(database: Database = None) -> None:
     """Create the database or bring it up to date. Every other command does so by itself."""
+    from kasse.main import open_store
+
     settings = read_settings({"database": database})
-    _run(settings, _nothing)
+
+    async def work() -> None:
+        await (await open_store(settings.database)).close()
+
+    asyncio.run(work())
     typer.echo(f"{without_password(settings.database)} is up to date")
-
-
-async def _nothing(house: Any) -> None:
-    return None
 
 
 @cli.command()
@@ -207,6 +209,26 @@ def verify(database: Database = None) -> None:
     if found.difference is not None:
         _fail(f"a difference after {found.orders} orders and {found.events} events: {found.difference}")
     typer.echo(f"{found.orders} orders and {found.events} events agree")
+
+
+@cli.command()
+def copy(
+    source: Annotated[str, typer.Option("--from", help="The database to read.")],
+    target: Annotated[str, typer.Option("--to", help="An empty database, or a file that is not there yet.")],
+) -> None:
+    """Move everything to another database, of either engine. Stop the servers of both first."""
+    from kasse.store import copying
+
+    here, there = (read_settings({"database": url}).database for url in (source, target))
+    try:
+        rows = asyncio.run(copying.copy(here, there, _tell_of_table))
+    except copying.CopyRefused as error:
+        _fail(str(error))
+    typer.echo(f"copied {rows} rows to {without_password(there)}; kasse verify checks them")
+
+
+def _tell_of_table(name: str, rows: int, done: bool) -> None:
+    typer.echo(f"  {name:<20} {rows:>10}{'' if done else ' ...'}")
 
 
 @cli.command()
