@@ -251,28 +251,28 @@ def test_more_than_is_captured_is_not_refunded(shop: Shop) -> None:
 
 def test_what_a_status_does_not_allow_is_refused_naming_both(shop: Shop) -> None:
     payment = Payment(shop, 1000)
-    problem = payment.refused(409, "wrong_state", "refund", {"amount": 1})
+    problem = payment.refused(400, "wrong_status", "refund", {"amount": 1})
     assert "it is AUTHORIZED" in problem["message"]
     payment.ask("capture", {"amount": 1000})
-    problem = payment.refused(409, "wrong_state", "void")
+    problem = payment.refused(400, "wrong_status", "void")
     assert "it is CAPTURED" in problem["message"]
     assert "AUTHORIZED, PARTIALLY_CAPTURED" in problem["message"]
-    payment.refused(409, "wrong_state", "capture", {"amount": 1})
+    payment.refused(400, "wrong_status", "capture", {"amount": 1})
     payment.ask("refund", {"amount": 1000})
     for kind in ("capture", "refund"):
-        problem = payment.refused(409, "wrong_state", kind, {"amount": 1})
+        problem = payment.refused(400, "wrong_status", kind, {"amount": 1})
         assert "it is REFUNDED" in problem["message"]
     voided = Payment(shop, 1000)
     voided.ask("void")
     for kind, body in (("capture", {"amount": 1}), ("refund", {"amount": 1}), ("void", None)):
-        problem = voided.refused(409, "wrong_state", kind, body)
+        problem = voided.refused(400, "wrong_status", kind, body)
         assert "it is AUTHORIZATION_VOIDED" in problem["message"]
 
 
 def test_a_declined_payment_can_neither_be_captured_nor_voided(shop: Shop) -> None:
     declined = shop.pay(shop.session(shop.order(1000)), "4000300000000006")["transaction_id"]
     for kind, body in (("capture", {"amount": 1}), ("refund", {"amount": 1}), ("void", {})):
-        problem = shop.refused(409, "wrong_state", "POST", f"/v1/transactions/{declined}/{kind}", body)
+        problem = shop.refused(400, "wrong_status", "POST", f"/v1/transactions/{declined}/{kind}", body)
         assert "it is DECLINED" in problem["message"]
 
 

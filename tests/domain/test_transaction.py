@@ -25,14 +25,12 @@ from kasse.domain.transaction import (
     TransactionStatus,
     amounts,
     check_operation,
-    fall_on_lines,
     left_for,
-    left_on_lines,
     record,
     require_allowed,
-    require_lines,
     status_after,
 )
+from kasse.domain.transaction_lines import fall_on_lines, left_on_lines, require_lines
 from tests.domain.plain import items, transaction, transaction_event
 
 STATUSES: tuple[TransactionStatus, ...] = get_args(TransactionStatus)
@@ -163,7 +161,7 @@ def test_an_operation_is_refused_by_name_where_the_status_does_not_allow_it(
         require_allowed(it, kind)
         return
     refusal = refused(it, kind, 1)
-    assert refusal.reason == "wrong_state"
+    assert refusal.reason == "wrong_status"
     assert status in refusal.message
     assert all(allowed in refusal.message for allowed in ALLOWED[kind])
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,11 +61,11 @@ class Merchant:
         [details] = await drafts.complete(self.house, self.caller, draft.id)
         return details.state.order.id
 
-    async def session(self, order: str, *lines: int, shipping: int = 0) -> PaymentSession:
+    async def session(self, order: str, *lines: int, shipping: int = 0, **configuration: Any) -> PaymentSession:
         option = {"id": "post", "line_id": "post", "amount": shipping, "title": "Post"} if shipping else None
         chosen = tuple(ChosenItem(line_id) for line_id in lines)
-        url = SessionUrl("https://shop.example/done")
-        request = SessionRequest(chosen, "default", url, shipping_option=option)
+        url = SessionUrl("https://shop.example/done", "https://shop.example/called?report_error=true")
+        request = SessionRequest(chosen, "default", url, shipping_option=option, configuration=configuration)
         return await sessions.open_for_order(self.house, self.caller, order, request)
 
     async def pay(self, session: PaymentSession, card: str = APPROVED) -> Settled:

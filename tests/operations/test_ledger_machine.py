@@ -543,7 +543,7 @@ class LedgerMachine(RuleBasedStateMachine):
         captured, refunded = payment.total("capture"), payment.total("refund")
         open_ = captured + payment.total("void") < payment.amount
         if not (captured and (open_ or refunded < captured) if kind == "refund" else open_):
-            return "wrong_state"
+            return "wrong_status"
         if kind == "void" and payment.pending:
             return "outcome_unknown"
         if amount <= 0:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from kasse.api import fields
 from kasse.api.fields import JsonObject, present
@@ -17,7 +18,7 @@ from kasse.domain.session import PaymentSession
 from kasse.domain.times import rfc3339
 from kasse.domain.transaction import CallKind, Transaction, TransactionEvent
 from kasse.operations import transactions
-from kasse.operations.transactions import OperationRequest
+from kasse.operations.transactions import Confirmation, OperationRequest
 
 routes = Routes("transactions")
 
@@ -33,7 +34,19 @@ class Capture(msgspec.Struct):
     amount: Amount
     capture_reference: Text | None = None
     items: list[OperationItem] | None = None
+    final_capture: Annotated[bool, Meta(description="Release what this capture leaves; none can follow.")] = False
     metadata: dict[str, str] | None = None
+
+
+class Authorize(msgspec.Struct):
+    """``amount`` and ``items``, where they are sent, have to be those of the payment."""
+
+    amount: Amount | None = None
+    items: list[OperationItem] | None = None
+    reference: Text | None = None
+    reason: Text | None = None
+    description: Text | None = None
+    final_authorization: bool | None = None
 
 
 class Refund(msgspec.Struct):
@@ -116,6 +129,23 @@ async def void(call: Call) -> Any:
     return await _operate(call, "void", None, None, None)
 
 
+@routes(
+    "POST",
+    "/v1/transactions/{transaction_id}/authorization",
+    "Confirm that a payment was made elsewhere",
+    scopes=WRITE_CHECKOUT,
+    body=Authorize,
+    body_required=False,
+    reply=TransactionReply,
+)
+async def authorize(call: Call) -> Any:
+    body: Authorize = call.body
+    raw = call.raw if isinstance(call.raw, dict) else {}
+    told = Confirmation(body.amount, tuple(raw.get("items") or ()), body.reference, body.reason or body.description)
+    settled = await transactions.confirm(call.house, call.caller, call.path("transaction_id"), told)
+    return transaction_reply(settled.transaction)
+
+
 async def _operate(call: Call, kind: CallKind, amount: int | None, reference: str | None, reason: str | None) -> Any:
     raw = call.raw if isinstance(call.raw, dict) else {}
     request = OperationRequest(
@@ -125,6 +155,7 @@ async def _operate(call: Call, kind: CallKind, amount: int | None, reference: st
         reference=reference,
         reason=reason,
         metadata=_metadata(raw.get("metadata")) if kind != "void" else None,
+        final=kind == "capture" and call.body.final_capture,
     )
     settled = await transactions.operate(call.house, call.caller, call.path("transaction_id"), kind, request)
     reply = transaction_reply(settled.transaction)

@@ -61,6 +61,7 @@ REASONS: dict[str, tuple[int, str]] = {
     "idempotency_key_reused": _CONFLICT,
     "request_under_way": _CONFLICT,
     "wrong_state": _CONFLICT,
+    "wrong_status": _BAD,
     "order_not_open": _CONFLICT,
     "draft_not_open": _CONFLICT,
     "nothing_left_to_pay": _CONFLICT,

@@ -6,13 +6,13 @@ answer is there. Source: checkout reference, sections 7 and 8; design, section 4
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 
-from kasse.domain.ledger import EntryKind, LineAmount, spread
+from kasse.domain.ledger import EntryKind, LineAmount
 from kasse.domain.refusals import Refusal
 
 TransactionStatus = Literal[
@@ -30,7 +30,7 @@ TransactionStatus = Literal[
     "FAILED",
 ]
 CallKind = Literal["authorize", "capture", "refund", "void"]
-CallState = Literal["started", "waiting_for_payer", "on_hold", "closing", "unknown", "done"]
+CallState = Literal["scheduled", "started", "waiting_for_payer", "on_hold", "closing", "unknown", "done"]
 
 _CAPTURABLE = frozenset({"AUTHORIZED", "PARTIALLY_CAPTURED", "PARTIALLY_CAPTURED_REFUNDED"})
 _REFUNDABLE = frozenset({"PARTIALLY_CAPTURED", "PARTIALLY_CAPTURED_REFUNDED", "CAPTURED", "PARTIALLY_REFUNDED"})
@@ -41,7 +41,7 @@ ALLOWED: dict[CallKind, frozenset[str]] = {
 }
 """In which statuses an operation may be asked for."""
 
-_TAKES: dict[CallKind, frozenset[CallKind]] = {
+TAKES: dict[CallKind, frozenset[CallKind]] = {
     "capture": frozenset({"capture", "void"}),
     "refund": frozenset({"refund"}),
     "void": frozenset({"capture", "void"}),
@@ -125,7 +125,8 @@ class GatewayCall(msgspec.Struct, frozen=True):
 
     ``look_up_at`` is when to ask the gateway what became of it, should no answer have come by then.
     ``items`` and ``lines`` are what the call is for; ``order_request`` holds the entry that the merchant asked
-    for on the order, if that is where the call came from.
+    for on the order, if that is where the call came from. ``automatic`` is what nobody asked for by hand, ``final`` a
+    capture that is to be the last one. One that is ``scheduled`` holds nothing yet and starts at ``look_up_at``.
     """
 
     account_id: str
@@ -151,6 +152,8 @@ class GatewayCall(msgspec.Struct, frozen=True):
     order_request: dict[str, Any] | None = None
     action_url: str | None = None
     error: PaymentError | None = None
+    automatic: bool = False
+    final: bool = False
     version: int = 1
 
 
@@ -166,7 +169,8 @@ class Pending(msgspec.Struct, frozen=True):
 class Transaction(msgspec.Struct, frozen=True):
     """One payment. ``amount`` is what was authorized, in minor units; captures do not change it.
 
-    ``lines`` are the order lines it pays.
+    ``lines`` are the order lines it pays. ``auto_capture`` is what the session asked for, ``next_capture`` the key of
+    the call that tries again. After a capture that was ``final`` nothing more is captured.
     """
 
     account_id: str
@@ -190,6 +194,9 @@ class Transaction(msgspec.Struct, frozen=True):
     events: tuple[TransactionEvent, ...] = ()
     pending: tuple[Pending, ...] = ()
     given: dict[str, Any] = {}
+    auto_capture: bool = False
+    next_capture: str | None = None
+    final_capture: bool = False
     version: int = 1
 
     @property
@@ -219,82 +226,22 @@ _FIELD = {"AUTHORIZE": "authorized", "CAPTURE": "captured", "REFUND": "refunded"
 
 def amounts(transaction: Transaction) -> Amounts:
     """What has happened, by the events that succeeded."""
-    return _sum((event.event, event.amount) for event in transaction.events if event.success)
+    return sum_up((event.event, event.amount) for event in transaction.events if event.success)
 
 
 def left_for(transaction: Transaction, kind: CallKind) -> int:
     """What a capture, refund or void may still take, pending calls considered."""
-    held = sum(call.amount for call in transaction.pending if call.kind in _TAKES[kind])
-    return _left(amounts(transaction), kind) - held
+    held = sum(call.amount for call in transaction.pending if call.kind in TAKES[kind])
+    return left(amounts(transaction), kind) - held
 
 
-def left_on_lines(transaction: Transaction, kind: CallKind) -> dict[int, int]:
-    """The same for each order line."""
-    steps = [(event.event, event.lines) for event in transaction.events if event.success]
-    steps += [(EVENT_NAMES[call.kind], call.lines) for call in transaction.pending if call.kind in _TAKES[kind]]
-    return {
-        line.line_id: _left(
-            _sum((name, each.amount) for name, lines in steps for each in lines if each.line_id == line.line_id), kind
-        )
-        for line in transaction.lines
-    }
-
-
-def _left(sums: Amounts, kind: CallKind) -> int:
+def left(sums: Amounts, kind: CallKind) -> int:
+    """What sums leave for a capture, refund or void."""
     return sums.left_to_refund if kind == "refund" else sums.left_to_capture
 
 
-def fall_on_lines(
-    transaction: Transaction, kind: CallKind, amount: int, items: Sequence[LineAmount]
-) -> tuple[LineAmount, ...]:
-    """Say which order lines a capture, refund or void of ``amount`` falls on.
-
-    ``items`` are the lines that the caller named, as far as they are lines of the order; what they do not cover is
-    spread over the others. What then is left belongs to no line, such as shipping chosen in express (O-23). Unless
-    the caller said otherwise, what takes the rest of the transaction takes the rest of every line.
-    Raises ``Refusal`` (outcome_unknown) for a named line that waits for the answer to an earlier call.
-    """
-    left = left_on_lines(transaction, kind)
-    if amount == left_for(transaction, kind) and amount != sum(item.amount for item in items):
-        return tuple(LineAmount(line_id, here) for line_id, here in left.items() if here)
-    waiting = _waiting_lines(transaction, kind)
-    named: dict[int, int] = {}
-    for item in items:
-        here = left.get(item.line_id, 0) - named.get(item.line_id, 0)
-        taken = min(here, item.amount, key=abs) if here * item.amount > 0 else 0
-        if taken != item.amount and item.line_id in waiting:
-            raise outcome_unknown(transaction, kind, amount)
-        named[item.line_id] = named.get(item.line_id, 0) + taken
-    if sum(named.values()) > amount:
-        named = {}
-    others = [LineAmount(line_id, here - named.get(line_id, 0)) for line_id, here in left.items()]
-    spread_out, _ = spread(amount - sum(named.values()), others)
-    for share in spread_out:
-        named[share.line_id] = named.get(share.line_id, 0) + share.amount
-    return tuple(LineAmount(line_id, share) for line_id, share in named.items() if share)
-
-
-def require_lines(transaction: Transaction, kind: CallKind, lines: Sequence[LineAmount]) -> None:
-    """Whether each of these lines has so much left: for entries of an order, where no line stands in for another.
-
-    Raises ``Refusal``: outcome_unknown, amount_above_left.
-    """
-    left, waiting = left_on_lines(transaction, kind), _waiting_lines(transaction, kind)
-    for n, line in enumerate(lines):
-        here = left.get(line.line_id, 0)
-        fits = here * line.amount > 0 and abs(line.amount) <= abs(here)
-        if not fits and line.line_id in waiting:
-            raise outcome_unknown(transaction, kind, line.amount)
-        if not fits:
-            raise Refusal(
-                "amount_above_left",
-                f"line {line.line_id} has {here} left to {kind} in transaction {transaction.id}, {line.amount} was "
-                "asked for",
-                path=f"/items/{n}/amount",
-            )
-
-
-def _sum(steps: Iterable[tuple[str, int]]) -> Amounts:
+def sum_up(steps: Iterable[tuple[str, int]]) -> Amounts:
+    """Sums over events by their names."""
     found = dict.fromkeys(_FIELD.values(), 0)
     for name, amount in steps:
         if name in _FIELD:
@@ -302,11 +249,16 @@ def _sum(steps: Iterable[tuple[str, int]]) -> Amounts:
     return Amounts(**found)
 
 
-def status_after(sums: Amounts) -> TransactionStatus:
-    """The status that an authorized transaction's sums amount to (checkout reference, 8.1)."""
+def status_after(sums: Amounts, kind: CallKind | None = None) -> TransactionStatus:
+    """The status that an authorized transaction's sums amount to (checkout reference, 8.1).
+
+    Where nothing was to be paid all sums are 0, and it is the last operation, ``kind``, that tells.
+    """
     closed = sums.left_to_capture == 0
+    if sums.authorized == 0 and kind == "capture":
+        return "CAPTURED"
     if sums.captured == 0:
-        return "AUTHORIZATION_VOIDED" if closed and sums.voided else "AUTHORIZED"
+        return "AUTHORIZATION_VOIDED" if closed and (sums.voided or kind == "void") else "AUTHORIZED"
     if sums.refunded == 0:
         return "CAPTURED" if closed else "PARTIALLY_CAPTURED"
     if not closed:
@@ -315,36 +267,47 @@ def status_after(sums: Amounts) -> TransactionStatus:
 
 
 def require_allowed(transaction: Transaction, kind: CallKind) -> None:
-    """Raises ``Refusal`` (wrong_state) naming the status and what would be allowed."""
+    """Raises ``Refusal`` (wrong_status) naming the status and what would be allowed."""
     if transaction.status not in ALLOWED[kind]:
-        expected = ", ".join(sorted(ALLOWED[kind]))
-        raise Refusal("wrong_state", f"expected a transaction that is {expected} to {kind}, it is {transaction.status}")
+        raise wrong_status(transaction, f"to {kind}", ", ".join(sorted(ALLOWED[kind])), "wrong_status")
+    if kind == "capture" and transaction.final_capture:
+        raise Refusal(
+            "wrong_status",
+            f"expected a transaction without a final capture to {kind}, {transaction.id} has had its final one",
+        )
+
+
+def wrong_status(transaction: Transaction, what: str, expected: str, reason: str) -> Refusal:
+    """A refusal that tells the status, in which ones it would be possible, and what is possible now."""
+    now = [kind for kind, statuses in ALLOWED.items() if transaction.status in statuses]
+    return Refusal(
+        reason,
+        f"expected a transaction that is {expected} {what}, it is {transaction.status}; "
+        f"possible now: {', '.join(now) or 'nothing'}",
+    )
 
 
 def check_operation(transaction: Transaction, kind: CallKind, amount: int) -> None:
-    """Raises ``Refusal``: wrong_state, amount_not_positive, amount_above_left, outcome_unknown."""
+    """Raises ``Refusal``: wrong_status, amount_not_positive, amount_above_left, outcome_unknown."""
     require_allowed(transaction, kind)
-    if amount <= 0:
+    nothing_at_all = amount == transaction.amount == 0 and kind != "refund"
+    if amount <= 0 and not nothing_at_all:
         raise Refusal("amount_not_positive", f"expected an amount above 0, got {amount}", path="/amount")
-    left = left_for(transaction, kind)
-    if amount <= left:
+    remaining = left_for(transaction, kind)
+    if amount <= remaining:
         return
-    if amount <= left + sum(call.amount for call in _awaited(transaction, kind)):
+    if amount <= remaining + sum(call.amount for call in awaited(transaction, kind)):
         raise outcome_unknown(transaction, kind, amount)
     raise Refusal(
         "amount_above_left",
-        f"transaction {transaction.id} has {left} left to {kind}, {amount} was asked for",
+        f"transaction {transaction.id} has {remaining} left to {kind}, {amount} was asked for",
         path="/amount",
     )
 
 
-def _awaited(transaction: Transaction, kind: CallKind) -> list[Pending]:
+def awaited(transaction: Transaction, kind: CallKind) -> list[Pending]:
     """The calls whose answers decide how much a capture, refund or void may take."""
-    return [call for call in transaction.pending if call.kind == "capture" or call.kind in _TAKES[kind]]
-
-
-def _waiting_lines(transaction: Transaction, kind: CallKind) -> set[int]:
-    return {line.line_id for call in _awaited(transaction, kind) for line in call.lines}
+    return [call for call in transaction.pending if call.kind == "capture" or call.kind in TAKES[kind]]
 
 
 def outcome_unknown(transaction: Transaction, kind: CallKind, amount: int) -> Refusal:

@@ -9,14 +9,22 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-import msgspec
 import structlog
 
-from kasse.domain.transaction import GatewayCall, PaymentError, Transaction
-from kasse.gateways.port import Answer, Approved, CardDetails, Declined, Gateway, Instruction, NoAnswer, NotFound
+from kasse.domain.transaction import CallState, GatewayCall, PaymentError, Transaction
+from kasse.gateways.port import (
+    Answer,
+    Approved,
+    CardDetails,
+    Declined,
+    Gateway,
+    Instruction,
+    NoAnswer,
+    NotFound,
+    OnHold,
+)
 from kasse.operations.house import House
-from kasse.operations.settling import Settled, first_look_up, load_call, settle
-from kasse.store.port import Loads, Record
+from kasse.operations.settling import Settled, begin_to_close, settle
 
 _log = structlog.get_logger()
 
@@ -37,6 +45,7 @@ def instruction(house: House, call: GatewayCall, transaction: Transaction) -> In
         return_url=f"{base}/v1/sessions/{transaction.session_id}/redirect/{transaction.id}",
         merchant_reference=transaction.merchant_reference,
         method=transaction.payment_product_type,
+        automatic=call.automatic,
     )
 
 
@@ -61,7 +70,24 @@ async def make_call(house: House, call: GatewayCall, transaction: Transaction, c
         # Whatever went wrong, the call may have reached the gateway: that is for the look-up to find out.
         _log.error("gateway_call_failed", gateway=call.gateway, kind=call.kind, key=call.key, exc_info=error)
         answer = None
-    return await settle(house, call.account_id, call.key, answer)
+    return await _settle(house, call, answer)
+
+
+async def _settle(house: House, call: GatewayCall, answer: Answer | None) -> Settled:
+    """Settle a call, and make what follows from it by itself: an automatic capture, the void after a final one, or
+    the end of a payment that came too late."""
+    settled = await settle(house, call.account_id, call.key, answer)
+    if settled.call.state == "closing" and isinstance(answer, Approved | OnHold):
+        return await close_attempt(house, settled.call, settled.transaction)
+    return await follow(house, settled)
+
+
+async def follow(house: House, settled: Settled) -> Settled:
+    """Make the call that follows by itself, if there is one; answers how all stands after it."""
+    if settled.next is None:
+        return settled
+    after = await make_call(house, settled.next, settled.transaction, None)
+    return replace(settled, transaction=after.transaction, session=after.session, next=None)
 
 
 async def look_up(house: House, call: GatewayCall, transaction: Transaction) -> Settled:
@@ -89,44 +115,46 @@ async def look_up(house: House, call: GatewayCall, transaction: Transaction) -> 
         return await settle(house, call.account_id, call.key, None)
     if answer is None and call.kind != "authorize":
         return await make_call(house, call, transaction, None)
-    return await settle(house, call.account_id, call.key, answer)
+    return await _settle(house, call, answer)
 
 
-async def close_attempt(house: House, call: GatewayCall, transaction: Transaction) -> Settled:
-    """End a payment whose payer is busy elsewhere: after this the gateway cannot authorize it any more.
+async def close_attempt(
+    house: House,
+    call: GatewayCall,
+    transaction: Transaction,
+    states: Sequence[CallState] = ("waiting_for_payer",),
+) -> Settled:
+    """End a payment whose call is in one of these states: after this the gateway cannot keep it authorized any more.
 
     That it shall end is committed first, so that a payer who confirms it at the same moment, in another window, does
-    not have a payment recorded that the gateway then releases.
+    not have a payment recorded that the gateway then releases. What the gateway has taken by then is given back.
     """
-    closing = await _begin_to_close(house, call)
+    closing = await begin_to_close(house, call.account_id, call.key, states)
     if closing.call.state != "closing":
         return closing
     told = instruction(house, call, transaction)
     try:
         async with asyncio.timeout(house.settings.gateway_timeout):
-            answer = await gateway(house, call.gateway).void(_closing(told))
+            ended = await _ended(gateway(house, call.gateway), told)
     except (TimeoutError, NoAnswer):
         return await settle(house, call.account_id, call.key, None)
-    if not isinstance(answer, Approved):
+    if not ended:
+        _log.error("payment_not_closed", gateway=call.gateway, key=call.key)
         return await settle(house, call.account_id, call.key, None)
-    error = PaymentError("the payer left before the payment was confirmed", type=("DECLINED",))
+    late = house.clock.now(call.account_id) >= closing.session.expires_at
+    message = f"the {'session expired' if late else 'payer left'} before the payment was confirmed"
+    error = PaymentError(message, type=("DECLINED",))
     return await settle(house, call.account_id, call.key, Declined(error, by_payer=True))
 
 
-async def _begin_to_close(house: House, call: GatewayCall) -> Settled:
-    """Commit that a payment shall end, unless its outcome is known by now."""
-
-    async def decide(loads: Loads) -> tuple[Settled, Sequence[Record]]:
-        found = await load_call(loads, call.account_id, call.key)
-        if found.call.state != "waiting_for_payer":
-            return found, ()
-        look_up_at = first_look_up(house)
-        closing = msgspec.structs.replace(
-            found.call, state="closing", look_up_at=look_up_at, version=found.call.version + 1
-        )
-        return replace(found, call=closing), (closing,)
-
-    return await house.store.change(decide)
+async def _ended(port: Gateway, told: Instruction) -> bool:
+    """Release what a payment may hold; what cannot be released because it was taken at once is refunded."""
+    closing = _closing(told)
+    if isinstance(await port.void(closing), Approved):
+        return True
+    if isinstance(await port.look_up("authorize", told), Approved):
+        return isinstance(await port.refund(replace(closing, key=f"{told.key}:give-back")), Approved)
+    return False
 
 
 def _closing(told: Instruction) -> Instruction:

@@ -21,10 +21,11 @@ from kasse.domain.session import PaymentSession, SessionEvent
 from kasse.domain.transaction import GatewayCall, Transaction
 from kasse.gateways.port import CardDetails, Gateway, Method, offered
 from kasse.gateways.zero import ZERO
-from kasse.operations import orders, sessions, transactions
+from kasse.operations import intents, orders, sessions, transactions
 from kasse.operations.gateway_calls import close_attempt, look_up, make_call
 from kasse.operations.house import House
-from kasse.operations.settling import Settled, first_look_up, owed_on_cancel
+from kasse.operations.intents import first_look_up
+from kasse.operations.settling import Settled, owed_on_cancel
 from kasse.operations.transactions import OperationRequest
 from kasse.store.port import Loads, Record
 
@@ -161,6 +162,7 @@ def _transaction(house: House, session: PaymentSession, method: str, gateway: st
         lines=session.items,
         shipping_option=shipping,
         given={**given, "session:profile_id": session.profile_id},
+        auto_capture=session.configuration.get("auto_capture") is True,
     )
 
 
@@ -207,6 +209,22 @@ async def start_over(house: House, account_id: str, session_id: str) -> PaymentS
     return settled.session
 
 
+async def end(house: House, account_id: str, session_id: str) -> PaymentSession:
+    """End the payment that is under way in a session whose time is over, so that it can expire.
+
+    The gateway is asked to see to it that the payment cannot succeed any more, or to give back what it has taken; until
+    it has answered the session stays as it is, and the look-ups go on. Raises ``Refusal`` (session_not_found).
+    """
+    session = await sessions.get(house, account_id, session_id)
+    if session.status != "paying" or session.transaction_id is None:
+        return session
+    found = await _load_payment(house, account_id, session_id, session.transaction_id)
+    if found is None or found[0].state not in ("waiting_for_payer", "unknown", "closing"):
+        return session
+    call, transaction, _ = found
+    return (await close_attempt(house, call, transaction, ("waiting_for_payer", "unknown"))).session
+
+
 async def _load_payment(
     house: House, account_id: str, session_id: str, transaction_id: str
 ) -> tuple[GatewayCall, Transaction, PaymentSession] | None:
@@ -236,7 +254,7 @@ async def cancel(house: House, caller: Caller, session_id: str) -> PaymentSessio
         now = house.clock.now(caller.account_id)
         session = await sessions.load(loads, caller.account_id, session_id)
         status = rules.status_at(session, now)
-        if status in ("cancelled", "expired"):
+        if status in ("cancelled", "expired", "failed"):
             return session, ()
         if status != "open" and not (status == "paid" and await _is_released(loads, session)):
             rules.require_payable(session, now)
@@ -266,19 +284,33 @@ async def _is_released(loads: Loads, session: PaymentSession) -> bool:
 
 
 async def settle_due(house: House, limit: int = 20) -> int:
-    """Look up the calls whose outcome is overdue; answers how many. Several workers may do this side by side."""
+    """Look up the calls whose outcome is overdue, and start those whose time has come; answers how many.
+
+    Several workers may do this side by side.
+    """
 
     async def decide(loads: Loads) -> tuple[list[tuple[GatewayCall, Transaction]], Sequence[Record]]:
         now = house.clock.now()
+        # Pushed ahead, so that nobody else looks it up while we do, and someone does if we die.
+        lease = now + timedelta(seconds=2 * house.settings.gateway_timeout)
         taken: list[tuple[GatewayCall, Transaction]] = []
+        records: list[Record] = []
         for call in await loads.due_gateway_calls(now, limit):
             transaction = await loads.transaction(call.account_id, call.transaction_id)
-            if transaction is not None:
-                # Pushed ahead, so that nobody else looks it up while we do, and someone does if we die.
-                lease = timedelta(seconds=2 * house.settings.gateway_timeout)
-                call = msgspec.structs.replace(call, look_up_at=now + lease, version=call.version + 1)
-                taken.append((call, transaction))
-        return taken, [call for call, _ in taken]
+            if transaction is None:
+                continue
+            if call.state == "scheduled":
+                started, holding = intents.due(transaction, call)
+                call = msgspec.structs.replace(started, version=call.version)
+                if holding is None:
+                    records.append(msgspec.structs.replace(call, version=call.version + 1))
+                    continue
+                transaction = msgspec.structs.replace(holding, version=transaction.version + 1)
+                records.append(transaction)
+            call = msgspec.structs.replace(call, look_up_at=lease, version=call.version + 1)
+            records.append(call)
+            taken.append((call, transaction))
+        return taken, records
 
     due = await house.store.change(decide)
     for call, transaction in due:

@@ -7,8 +7,8 @@ at the same time. Source: design, section 4.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -19,20 +19,23 @@ from kasse.domain import transaction as rules
 from kasse.domain.access import Caller
 from kasse.domain.callbacks import Occasion
 from kasse.domain.history import EntryAdded, PaymentEnded, What
+from kasse.domain.refusals import Refusal
 from kasse.domain.session import PaymentSession, SessionEvent
 from kasse.domain.transaction import (
     EVENT_NAMES,
     CallState,
     GatewayCall,
     PaymentError,
+    Pending,
     Transaction,
     TransactionEvent,
     TransactionStatus,
 )
 from kasse.gateways.port import Answer, Approved, Declined, OnHold, PayerNeeded, offered
-from kasse.operations import orders
+from kasse.operations import intents, orders
 from kasse.operations.call_entries import authorization_entry, operation_entry
 from kasse.operations.house import House
+from kasse.operations.intents import first_look_up
 from kasse.store.port import Loads, Record
 
 LONGEST_LOOK_UP_PAUSE = timedelta(minutes=5)
@@ -41,12 +44,16 @@ WAIT_FOR_PAYER = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Settled:
-    """Where a call has led. ``known`` is False while the gateway's answer is missing or the payer is busy elsewhere."""
+    """Where a call has led. ``known`` is False while the gateway's answer is missing or the payer is busy elsewhere.
+
+    ``next`` is a call that follows by itself: its intent is committed, it is to be made.
+    """
 
     call: GatewayCall
     transaction: Transaction
     session: PaymentSession
     error: PaymentError | None = None
+    next: GatewayCall | None = None
 
     @property
     def known(self) -> bool:
@@ -58,13 +65,15 @@ async def settle(house: House, account_id: str, key: str, answer: Answer | None)
 
     async def decide(loads: Loads) -> tuple[Settled, Sequence[Record]]:
         before = await load_call(loads, account_id, key)
-        if before.call.state == "done":
+        if before.call.state in ("scheduled", "done"):
             return before, ()
         if answer is None or isinstance(answer, PayerNeeded):
             return _postponed(house, before, answer)
         if before.call.state == "closing" and isinstance(answer, Approved | OnHold):
             # It is being released; only the answer to that tells how it ends.
             return before, ()
+        if _is_late(house, before, answer):
+            return _closing(house, before)
         if isinstance(answer, OnHold):
             return await _held(house, loads, before, answer)
         if before.call.kind == "authorize":
@@ -72,6 +81,66 @@ async def settle(house: House, account_id: str, key: str, answer: Answer | None)
         return await _operation(house, loads, before, answer)
 
     return await house.store.change(decide)
+
+
+def _is_late(house: House, before: Settled, answer: Answer) -> bool:
+    """A payer's success that comes to light when his session is over: it is given back, never silently kept."""
+    call, session = before.call, before.session
+    if call.kind != "authorize" or call.state not in ("waiting_for_payer", "unknown"):
+        return False
+    return isinstance(answer, Approved | OnHold) and house.clock.now(call.account_id) >= session.expires_at
+
+
+def _closing(house: House, before: Settled) -> tuple[Settled, Sequence[Record]]:
+    """Commit that a payment shall end without success, before the gateway is asked to see to it."""
+    closing = msgspec.structs.replace(
+        before.call, state="closing", look_up_at=first_look_up(house), version=before.call.version + 1
+    )
+    return replace(before, call=closing), (closing,)
+
+
+async def begin_to_close(house: House, account_id: str, key: str, states: Sequence[CallState]) -> Settled:
+    """Commit that a payment shall end, unless its call is in another state than these by now."""
+
+    async def decide(loads: Loads) -> tuple[Settled, Sequence[Record]]:
+        found = await load_call(loads, account_id, key)
+        return _closing(house, found) if found.call.state in states else (found, ())
+
+    return await house.store.change(decide)
+
+
+async def decide_held(
+    house: House, caller: Caller, transaction_id: str, answer: Approved | Declined, **told: Any
+) -> Settled:
+    """The merchant says how a payment on hold ends; ``told`` are fields of the call such as ``reference``.
+
+    Raises ``Refusal``: transaction_not_found, wrong_state (it is not on hold any more), wrong_status (it is not the
+    merchant who decides).
+    """
+
+    async def decide(loads: Loads) -> tuple[Settled, Sequence[Record]]:
+        transaction = await loads.transaction(caller.account_id, transaction_id)
+        if transaction is None:
+            raise Refusal("transaction_not_found", f"there is no transaction {transaction_id[:100]!r} in this account")
+        require_merchant_decides(house, transaction)
+        if transaction.status != "ON_HOLD":
+            raise rules.wrong_status(transaction, "to authorize", "ON_HOLD", "wrong_state")
+        before = await load_call(loads, caller.account_id, transaction_id)
+        call = msgspec.structs.replace(before.call, by=caller.by, request_id=caller.request_id, **told)
+        return await _authorization(house, loads, replace(before, call=call), answer)
+
+    return await house.store.change(decide)
+
+
+def require_merchant_decides(house: House, transaction: Transaction) -> None:
+    """Raises ``Refusal`` (wrong_status)."""
+    method = offered(house.gateways[transaction.gateway], transaction.payment_product_type)
+    if method is None or not method.merchant_decides:
+        raise Refusal(
+            "wrong_status",
+            "expected a transaction that is paid elsewhere, by dintero.external, to authorize it; "
+            f"{transaction.id} is by {transaction.payment_product_type}",
+        )
 
 
 async def load_call(loads: Loads, account_id: str, key: str) -> Settled:
@@ -84,15 +153,6 @@ async def load_call(loads: Loads, account_id: str, key: str) -> Settled:
     if transaction is None or session is None:
         raise ValueError(f"the gateway call {key} belongs to nothing")
     return Settled(call, transaction, session, call.error)
-
-
-def first_look_up(house: House) -> datetime:
-    """When to look a call up whose maker never came back: after the longest time that its answer may take.
-
-    By the server's clock, whatever the account's own says: it is about what happens here and now.
-    """
-    wait = house.settings.gateway_timeout + house.settings.look_up_after
-    return house.clock.now() + timedelta(seconds=wait)
 
 
 def _postponed(house: House, before: Settled, answer: PayerNeeded | None) -> tuple[Settled, Sequence[Record]]:
@@ -170,13 +230,18 @@ async def _authorization(
     event = _transaction_event(house, before, status, approved, error)
     card = answer.card or transaction.card
     transaction = rules.record(transaction, event, status, card=card, authorization_id=call.entry_id)
-    records: list[Record] = [_done(call, error), transaction]
+    follows: GatewayCall | None = None
+    if approved and transaction.auto_capture:
+        follows, transaction = intents.capture_all(house, transaction)
+    transaction = msgspec.structs.replace(transaction, version=before.transaction.version + 1)
+    records: list[Record] = [_done(call, error), transaction, *([follows] if follows else [])]
     held = before.session.status == "on_hold"
     if approved:
         session = session_rules.step(before.session, "paid", _session_event(house, call, "AUTHORIZED", now))
         if not held:
             session = session_rules.note(session, _session_event(house, call, "COMPLETED", now))
-        records += _owed(house, session, _occasion(transaction))
+        if follows is None:
+            records += _owed(house, session, _occasion(transaction))
         what: What = EntryAdded(authorization_entry(transaction, call, card), releases_claim=True)
     else:
         details = {"error": error.message if error else "", "payment_product_type": transaction.payment_product_type}
@@ -195,7 +260,7 @@ async def _authorization(
     records.append(session)
     if transaction.order is not None:
         records.append(await _order_step(house, loads, transaction, call, what))
-    return Settled(_done(call, error), transaction, session, error), records
+    return Settled(_done(call, error), transaction, session, error, follows), records
 
 
 async def _operation(
@@ -205,21 +270,54 @@ async def _operation(
     call, transaction = before.call, before.transaction
     pending = tuple(each for each in transaction.pending if each.key != call.key)
     if isinstance(answer, Declined):
-        event = _transaction_event(house, before, transaction.status, False, answer.error)
-        transaction = rules.record(transaction, event, transaction.status, pending=pending)
-        done = _done(call, answer.error)
-        return Settled(done, transaction, before.session, answer.error), (done, transaction)
+        return _refused_operation(house, before, answer.error, pending)
     event = _transaction_event(house, before, transaction.status, True)
     so_far = msgspec.structs.replace(transaction, events=(*transaction.events, event))
-    status = rules.status_after(rules.amounts(so_far))
+    status = rules.status_after(rules.amounts(so_far), call.kind)
     event = msgspec.structs.replace(event, transaction_status=status)
+    became_captured = status == "CAPTURED" != transaction.status
     transaction = rules.record(transaction, event, status, pending=pending)
-    records: list[Record] = [_done(call), transaction]
-    records += _owed(house, before.session, _occasion(transaction, event))
+    follows: GatewayCall | None = None
+    if call.final:
+        transaction = msgspec.structs.replace(transaction, final_capture=True)
+        begun = intents.void_rest(house, transaction, call)
+        follows, transaction = begun or (None, transaction)
+    transaction = msgspec.structs.replace(transaction, version=before.transaction.version + 1)
+    records: list[Record] = [_done(call), transaction, *([follows] if follows else [])]
+    session = before.session
+    if transaction.auto_capture and became_captured:
+        # What was to be captured by itself is told when it is captured, not before (checkout reference, section 9).
+        records += _owed(house, session, _occasion(transaction))
+        if session.last_error == "capture":
+            session = msgspec.structs.replace(session, last_error=None, version=session.version + 1)
+            records.append(session)
+    records += _owed(house, session, _occasion(transaction, event))
     if transaction.order is not None and call.lines:
         what = EntryAdded(operation_entry(transaction, call))
         records.append(await _order_step(house, loads, transaction, call, what))
-    return Settled(_done(call), transaction, before.session), records
+    return Settled(_done(call), transaction, session, next=follows), records
+
+
+def _refused_operation(
+    house: House, before: Settled, error: PaymentError, pending: tuple[Pending, ...]
+) -> tuple[Settled, Sequence[Record]]:
+    """The gateway said no to a capture, refund or void; an automatic capture is tried again later."""
+    transaction, session = before.transaction, before.session
+    event = _transaction_event(house, before, transaction.status, False, error)
+    transaction = rules.record(transaction, event, transaction.status, pending=pending)
+    done = _done(before.call, error)
+    records: list[Record] = [done]
+    if before.call.automatic:
+        begun = intents.capture_later(house, transaction, before.call)
+        if begun is not None:
+            again, transaction = begun
+            records.append(again)
+        if session.last_error != "capture":
+            # The payer's browser takes this along to the merchant (checkout reference, 6.4).
+            session = msgspec.structs.replace(session, last_error="capture", version=session.version + 1)
+            records += [session, *_owed(house, session, _occasion(transaction, error="capture"))]
+    records.append(transaction)
+    return Settled(done, transaction, session, error), records
 
 
 async def _order_step(
@@ -268,7 +366,7 @@ def _session_event(house: House, call: GatewayCall, name: str, now: Any, **detai
 
 
 def _occasion(transaction: Transaction, event: TransactionEvent | None = None, error: str | None = None) -> Occasion:
-    """``error`` ends a payment that the merchant has heard of before: he hears of it in any case."""
+    """``error`` ``failed`` ends a payment that the merchant has heard of before: he hears of it in any case."""
     return Occasion(
         session_id=transaction.session_id,
         merchant_reference=transaction.merchant_reference,
@@ -277,7 +375,7 @@ def _occasion(transaction: Transaction, event: TransactionEvent | None = None, e
         event=event.event if event else None,
         event_id=event.id if event else None,
         error=error,
-        told_before=error is not None,
+        told_before=error == "failed",
     )
 
 

@@ -16,10 +16,13 @@ from kasse.domain.access import Caller
 from kasse.domain.ledger import LineAmount
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import PaymentSession
-from kasse.domain.transaction import CallKind, GatewayCall, Pending, Transaction
-from kasse.operations.gateway_calls import make_call
+from kasse.domain.transaction import CallKind, GatewayCall, PaymentError, Transaction
+from kasse.domain.transaction_lines import fall_on_lines, left_on_lines, require_lines
+from kasse.gateways.port import Approved, Declined, offered
+from kasse.operations import intents
+from kasse.operations.gateway_calls import close_attempt, follow, make_call
 from kasse.operations.house import House
-from kasse.operations.settling import Settled, first_look_up
+from kasse.operations.settling import Settled, decide_held
 from kasse.store.port import Loads, Record
 
 
@@ -27,7 +30,8 @@ class OperationRequest(msgspec.Struct, frozen=True):
     """A capture, refund or void. ``amount`` in minor units; None voids all that is left.
 
     ``items`` are as the caller sent them, ``lines`` those of them that name lines of the order. ``order_request`` is
-    set when the merchant asked for it on the order: the fields that its entry shall keep.
+    set when the merchant asked for it on the order: the fields that its entry shall keep. After a ``final`` capture
+    what it leaves is released.
     """
 
     amount: int | None = None
@@ -36,6 +40,7 @@ class OperationRequest(msgspec.Struct, frozen=True):
     reference: str | None = None
     reason: str | None = None
     metadata: dict[str, Any] | None = None
+    final: bool = False
     order_request: dict[str, Any] | None = None
 
 
@@ -68,14 +73,76 @@ async def operate(
 ) -> Settled:
     """Capture, refund or void. Where the gateway's answer is missing, ``known`` is False and nothing is decided.
 
-    Raises ``Refusal``: transaction_not_found, wrong_state, amount_not_positive, amount_above_left, outcome_unknown,
+    Raises ``Refusal``: transaction_not_found, wrong_status, amount_not_positive, amount_above_left, outcome_unknown,
     gateway_declined (the refusal is recorded on the transaction as a failed event).
     """
+    if kind == "void":
+        ended = await _end_held(house, caller, transaction_id)
+        if ended is not None:
+            return ended
     call, transaction = await _start(house, caller, transaction_id, kind, request)
     settled = await make_call(house, call, transaction, None)
     if settled.known and settled.error is not None:
         raise Refusal("gateway_declined", f"the gateway refused to {kind} {call.amount}: {settled.error.message}")
     return settled
+
+
+async def _end_held(house: House, caller: Caller, transaction_id: str) -> Settled | None:
+    """A payment on hold is called off: it fails. None when it is not on hold."""
+    transaction = await get(house, caller.account_id, transaction_id)
+    if transaction.status != "ON_HOLD":
+        return None
+    method = offered(house.gateways[transaction.gateway], transaction.payment_product_type)
+    if method is not None and method.merchant_decides:
+        error = PaymentError("the merchant called the payment off", code="called_off", type=("DECLINED",))
+        return await decide_held(house, caller, transaction_id, Declined(error))
+    found = await house.store.glance(lambda loads: loads.gateway_call(caller.account_id, transaction_id))
+    return None if found is None else await close_attempt(house, found, transaction, ("on_hold",))
+
+
+class Confirmation(msgspec.Struct, frozen=True):
+    """What a merchant says when he was paid elsewhere. ``amount`` and ``items``, if told, are those of the payment."""
+
+    amount: int | None = None
+    items: tuple[dict[str, Any], ...] = ()
+    reference: str | None = None
+    reason: str | None = None
+
+
+async def confirm(house: House, caller: Caller, transaction_id: str, told: Confirmation) -> Settled:
+    """A payment that waits on hold until the merchant was paid is authorized (checkout reference, 8.5).
+
+    Raises ``Refusal``: transaction_not_found, wrong_status (not a method that the merchant confirms), wrong_state (not
+    on hold any more), amount_mismatch.
+    """
+    transaction = await get(house, caller.account_id, transaction_id)
+    if told.amount is not None and told.amount != transaction.amount:
+        raise Refusal(
+            "amount_mismatch",
+            f"expected the amount of the order, {transaction.amount}, got {told.amount}",
+            path="/amount",
+        )
+    ordered = {str(item.get("line_id")): item["amount"] for item in transaction.items}
+    for n, item in enumerate(told.items):
+        line_id = str(item.get("line_id"))
+        if ordered.get(line_id) != item["amount"]:
+            raise Refusal(
+                "amount_mismatch",
+                f"expected the items of the order ({_listed(ordered)}), got line {line_id[:40]} with {item['amount']}",
+                path=f"/items/{n}",
+            )
+    if told.items and sum(item["amount"] for item in told.items) != transaction.amount:
+        raise Refusal(
+            "amount_mismatch",
+            f"expected items that add up to {transaction.amount}, got {sum(item['amount'] for item in told.items)}",
+            path="/items",
+        )
+    settled = await decide_held(house, caller, transaction_id, Approved(), reference=told.reference, reason=told.reason)
+    return await follow(house, settled)
+
+
+def _listed(amounts: dict[str, int]) -> str:
+    return ", ".join(f"line {line_id} with {amount}" for line_id, amount in list(amounts.items())[:10])
 
 
 async def _start(
@@ -84,48 +151,64 @@ async def _start(
     """Commit the intent: from here on nobody else gets the same money."""
 
     async def decide(loads: Loads) -> tuple[tuple[GatewayCall, Transaction], Sequence[Record]]:
-        transaction = await load(loads, caller.account_id, transaction_id)
-        rules.require_allowed(transaction, kind)
-        amount = rules.left_for(transaction, kind) if request.amount is None else request.amount
-        if kind == "void" and transaction.pending:
-            raise rules.outcome_unknown(transaction, kind, amount)
-        rules.check_operation(transaction, kind, amount)
-        now = house.clock.now(caller.account_id)
-        call = GatewayCall(
-            account_id=caller.account_id,
-            key=f"{transaction.id}:{kind}:{house.ids.uuid()}",
-            transaction_id=transaction.id,
-            session_id=transaction.session_id,
-            gateway=transaction.gateway,
-            kind=kind,
-            amount=amount,
-            currency=transaction.currency,
-            started_at=now,
+        loaded = await load(loads, caller.account_id, transaction_id)
+        rules.require_allowed(loaded, kind)
+        amount = rules.left_for(loaded, kind) if request.amount is None else request.amount
+        if kind == "void" and loaded.pending:
+            raise rules.outcome_unknown(loaded, kind, amount)
+        _require_method_can(house, loaded, kind, request, amount)
+        rules.check_operation(loaded, kind, amount)
+        transaction = loaded
+        dropped: list[Record] = []
+        if kind != "refund":
+            transaction, dropped = await intents.stop_automatic(loads, loaded)
+        call, held = intents.begin(
+            house,
+            transaction,
+            kind,
+            amount,
+            _lines(transaction, kind, amount, request),
             by=caller.by,
             request_id=caller.request_id,
-            look_up_at=first_look_up(house),
             reference=request.reference,
             reason=request.reason,
             metadata=request.metadata,
             items=request.items,
-            lines=_lines(transaction, kind, amount, request),
-            entry_id=house.ids.uuid(),
             order_request=request.order_request,
+            final=request.final,
         )
-        held = msgspec.structs.replace(
-            transaction,
-            pending=(*transaction.pending, Pending(call.key, kind, amount, call.lines)),
-            version=transaction.version + 1,
-        )
-        return (call, held), (call, held)
+        return (call, held), (call, held, *dropped)
 
     return await house.store.change(decide)
+
+
+def _require_method_can(
+    house: House, transaction: Transaction, kind: CallKind, request: OperationRequest, amount: int
+) -> None:
+    """Not every method releases what is left once a part is captured (checkout reference, 8.2).
+
+    Raises ``Refusal``: wrong_status (a void), wrong_value (a final capture).
+    """
+    method = offered(house.gateways[transaction.gateway], transaction.payment_product_type)
+    if method is None or method.voids_rest:
+        return
+    name = transaction.payment_product_type
+    if kind == "void" and rules.amounts(transaction).captured:
+        raise rules.wrong_status(
+            transaction, f"to void: {name} does not release what is left after a capture", "AUTHORIZED", "wrong_status"
+        )
+    if request.final and amount < rules.left_for(transaction, "capture"):
+        raise Refusal(
+            "wrong_value",
+            f"expected no final_capture that leaves something: {name} does not release what is left after a capture",
+            path="/final_capture",
+        )
 
 
 def _lines(transaction: Transaction, kind: CallKind, amount: int, request: OperationRequest) -> tuple[LineAmount, ...]:
     """The order lines that an operation falls on: exactly those that an entry on the order names."""
     if request.order_request is not None:
-        rules.require_lines(transaction, kind, request.lines)
+        require_lines(transaction, kind, request.lines)
         return request.lines
     shipping = transaction.shipping_option
     named = sum(
@@ -134,6 +217,6 @@ def _lines(transaction: Transaction, kind: CallKind, amount: int, request: Opera
         if shipping is not None and str(item.get("line_id")) == str(shipping["line_id"])
     )
     # What is left of the transaction and of none of its lines is left of the shipping.
-    beside_lines = rules.left_for(transaction, kind) - sum(rules.left_on_lines(transaction, kind).values())
+    beside_lines = rules.left_for(transaction, kind) - sum(left_on_lines(transaction, kind).values())
     for_shipping = max(0, min(named, beside_lines, amount))
-    return rules.fall_on_lines(transaction, kind, amount - for_shipping, request.lines)
+    return fall_on_lines(transaction, kind, amount - for_shipping, request.lines)

@@ -44,7 +44,8 @@ class Seen:
         """Where the payer goes on to, once it is over."""
         session = self.session
         if self.state == "paid":
-            return return_href(session.url.return_url, session.merchant_reference, session.transaction_id, None)
+            error = "capture" if session.last_error == "capture" else None
+            return return_href(session.url.return_url, session.merchant_reference, session.transaction_id, error)
         if self.state == "failed":
             return return_href(session.url.return_url, session.merchant_reference, None, "failed")
         if self.state in ("cancelled", "expired", "locked_elsewhere", "paid_elsewhere"):
