@@ -28,12 +28,15 @@ from kasse.api import (
     orders,
     sessions,
     transactions,
+    view,
+    wire,
 )
 from kasse.api import sandbox as sandbox_api
 from kasse.api.app import build
 from kasse.api.routes import Route
 from kasse.clock import Clock, SystemClock
 from kasse.delivery.outgoing import Outgoing
+from kasse.delivery.questions import Questions
 from kasse.delivery.worker import DeliveryWorker
 from kasse.domain.access import ServerSecret
 from kasse.domain.callbacks import Delivery
@@ -85,9 +88,21 @@ async def open_house(settings: Settings, clock: Clock | None = None, ids: Ids | 
         )
         gateways = all_gateways(Surroundings(store, clock, settings.base_url))
         pepper = await _pepper(store, ids, clock)
-        yield House(store, gateways, clock, ids, tokens, pepper, settings)
+        merchants = Questions(
+            Outgoing(),
+            describe=lambda session: msgspec.json.encode(sessions.session_reply(session)),
+            parse=wire.parse,
+            allow_private=partial(_allow_private, settings),
+            timeout_s=settings.express_timeout,
+        )
+        yield House(store, gateways, clock, ids, tokens, pepper, settings, merchants)
     finally:
         await store.close()
+
+
+def _allow_private(settings: Settings, account_id: str) -> bool:
+    """Whether an account's calls may go to this machine and its network: a test account's may."""
+    return account_id.startswith("T") or settings.private_targets
 
 
 async def _pepper(store: Store, ids: Ids, clock: Clock) -> bytes:
@@ -107,7 +122,7 @@ def _declared() -> list[Route]:
     """Every route of the API, those that are asked most first."""
     modules = (
         *(order_sessions, sandbox_api, transactions, sessions, drafts, orders, ledger_entries, order_events),
-        *(accounts, admin, health),
+        *(view, accounts, admin, health),
     )
     return [route for module in modules for route in module.routes.all]
 
@@ -132,7 +147,7 @@ async def workers(house: House) -> AsyncIterator[None]:
         outgoing,
         house.clock,
         partial(_callback_body, house),
-        allow_private=lambda account_id: account_id.startswith("T") or house.settings.private_targets,
+        allow_private=partial(_allow_private, house.settings),
     )
     tasks = [asyncio.create_task(work) for work in (delivery.run(), _settle(house), _forget(house))]
     try:

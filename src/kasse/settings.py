@@ -29,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_body: int = 1024 * 1024
     gateway_timeout: float = 10.0
     look_up_after: float = 2.0
+    express_timeout: float = 60.0
     private_targets: bool = False
     relaxed_urls: bool = False
     log_level: str = "info"
@@ -124,7 +125,7 @@ def _mistakes(values: Mapping[str, Any]) -> list[str]:
     for name, least in _LEAST.items():
         if values.get(name, least) < least:
             found.append(f"{name}: expected at least {least}, got {values[name]}")
-    for name in ("gateway_timeout", "look_up_after", "client_timeout"):
+    for name in ("gateway_timeout", "look_up_after", "express_timeout", "client_timeout"):
         if values.get(name, 1.0) <= 0:
             found.append(f"{name}: expected more than 0 seconds, got {values[name]}")
     if values.get("log_level", "info") not in ("debug", "info", "warning", "error"):

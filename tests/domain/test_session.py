@@ -12,13 +12,17 @@ from kasse.domain.history import EntryAdded, OrderState, PaymentStarted
 from kasse.domain.ledger import LineAmount
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import (
+    LOCK_LIFETIME,
     STEPS,
     ChosenItem,
+    PayLock,
     SessionStatus,
     check_claim,
     choose,
+    lock_at,
     note,
     require_payable,
+    require_unmodified,
     status_at,
     step,
 )
@@ -202,4 +206,37 @@ def test_a_session_takes_the_steps_of_the_table_and_no_other(before: SessionStat
 def test_a_note_changes_nothing_but_the_history_of_the_session() -> None:
     it = session("paid")
     noted = note(it, session_event())
-    assert noted == msgspec.structs.replace(it, events=(session_event(),), version=2)
+    moved = NOW + timedelta(milliseconds=1)
+    assert noted == msgspec.structs.replace(it, events=(session_event(),), updated_at=moved, version=2)
+
+
+def test_a_session_that_is_changed_never_has_the_time_it_had() -> None:
+    it = session()
+    times = [it.updated_at]
+    for _ in range(3):
+        it = note(it, session_event())
+        times.append(it.updated_at)
+    assert len(set(times)) == 4
+    later = msgspec.structs.replace(session_event(), created_at=NOW + timedelta(hours=1))
+    assert note(it, later).updated_at == later.created_at
+
+
+def test_a_session_is_what_its_reader_saw_by_time_or_version() -> None:
+    it = session()
+    for same in (None, it.updated_at, it.version):
+        require_unmodified(it, same)
+    for other in (it.updated_at - timedelta(milliseconds=1), it.updated_at + timedelta(seconds=1), it.version + 1):
+        with pytest.raises(Refusal) as refused:
+            require_unmodified(it, other)
+        assert refused.value.reason == "session_changed"
+
+
+def test_a_locked_session_cannot_be_paid_until_the_lock_is_off_or_lapses() -> None:
+    locked = session(pay_lock=PayLock("lock-1", NOW))
+    with pytest.raises(Refusal) as refused:
+        require_payable(locked, NOW)
+    assert refused.value.reason == "session_locked"
+    assert lock_at(locked, NOW) == PayLock("lock-1", NOW)
+    assert lock_at(locked, NOW + LOCK_LIFETIME) is None
+    require_payable(locked, NOW + LOCK_LIFETIME)
+    require_payable(session(), NOW)

@@ -118,7 +118,7 @@ async def create(call: Call) -> Any:
     reply = {"id": session.id, "url": call.link(f"/v1/view/{session.id}")}
     if call.query("include_session") != "true":
         return reply
-    return {**reply, "session": await shown(call, session)}
+    return {**reply, "session": session_reply(session)}
 
 
 def _with_line_ids(order: JsonObject) -> JsonObject:
@@ -147,7 +147,7 @@ def _with_line_ids(order: JsonObject) -> JsonObject:
 
 @routes("GET", "/v1/sessions/{session_id}", "Get a session", scopes=READ_CHECKOUT, reply=CheckoutSession)
 async def get(call: Call) -> Any:
-    return await shown(call, await sessions.get(call.house, call.account_id, call.path("session_id")))
+    return session_reply(await sessions.get(call.house, call.account_id, call.path("session_id")))
 
 
 @routes(
@@ -158,7 +158,7 @@ async def get(call: Call) -> Any:
     reply=CheckoutSession,
 )
 async def cancel(call: Call) -> Any:
-    return await shown(call, await payments.cancel(call.house, call.caller, call.path("session_id")))
+    return session_reply(await payments.cancel(call.house, call.caller, call.path("session_id")))
 
 
 class AttemptReply(msgspec.Struct):
@@ -219,22 +219,8 @@ async def callbacks(call: Call) -> Any:
     )
 
 
-async def shown(call: Call, session: PaymentSession) -> dict[str, Any]:
-    """A session as the checkout API shows it, with the merchant's name."""
-    account = await call.house.store.glance(lambda loads: loads.account(session.account_id))
-    return session_reply(session, account.name if account else None)
-
-
-def session_reply(session: PaymentSession, merchant_name: str | None = None) -> dict[str, Any]:
+def session_reply(session: PaymentSession) -> dict[str, Any]:
     """A session as the checkout API shows it; it has no status, its events tell (checkout reference, section 4)."""
-    own = session.given.get("merchant")
-    own = own if isinstance(own, dict) else {}
-    merchant = {
-        **present(name=merchant_name),
-        **(session.configuration.get("merchant") or {}),
-        **present(**{name: own.get(name) for name in ("name", "logo_url", "country")}),
-        "id": session.account_id,
-    }
     metadata = {**(session.given.get("metadata") or {}), "session:profile_id": session.profile_id}
     return {
         **session.given,
@@ -242,7 +228,7 @@ def session_reply(session: PaymentSession, merchant_name: str | None = None) -> 
         "order": session.checkout_order,
         "url": session.url,
         "profile_id": session.profile_id,
-        "configuration": {**session.configuration, "merchant": merchant},
+        "configuration": session.configuration,
         "metadata": metadata,
         "created_at": rfc3339(session.created_at),
         "updated_at": rfc3339(session.updated_at),

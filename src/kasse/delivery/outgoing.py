@@ -25,10 +25,11 @@ _NO_LIMITS = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, 
 
 @dataclass(frozen=True)
 class Reply:
-    """``duration_ms`` is how long the whole call took, the answer's body included."""
+    """``duration_ms`` is how long the whole call took, the answer's body included; ``body`` is that if asked for."""
 
     status_code: int
     duration_ms: int
+    body: bytes = b""
 
 
 class CallFailed(Exception):
@@ -58,10 +59,12 @@ class Outgoing:
         *,
         allow_private: bool,
         timeout_s: float,
+        keep: int | None = None,
     ) -> Reply:
         """Call ``url``, exactly as it is written. ``timeout_s`` bounds it all, from name to last byte.
 
-        An answer counts once its head has come; a body that breaks off or comes too slowly changes nothing.
+        An answer counts once its head has come; a body that breaks off or comes too slowly changes nothing. With
+        ``keep`` the body counts as well, and has to be there in time, whole, and no longer than that.
         Raises ``CallFailed``.
         """
         clock = asyncio.get_running_loop().time
@@ -70,7 +73,9 @@ class Outgoing:
         try:
             async with self._session(sockets) as session:
                 try:
-                    status_code = await _exchange(session, method, _target(url), headers, body, started + timeout_s)
+                    status_code, answer = await _exchange(
+                        session, method, _target(url), headers, body, started + timeout_s, keep
+                    )
                 finally:
                     sockets.cut()
         except TimeoutError:
@@ -78,7 +83,9 @@ class Outgoing:
         except (aiohttp.ClientError, OSError) as error:
             reason = sockets.refusal if sockets.refusal and not sockets.opened else _reason(error)
         else:
-            return Reply(status_code, round((clock() - started) * 1000))
+            if keep is None or answer is not None:
+                return Reply(status_code, round((clock() - started) * 1000), answer or b"")
+            reason = f"the answer is longer than {keep} bytes"
         raise CallFailed(reason, round((clock() - started) * 1000))
 
     def _session(self, sockets: _Sockets) -> aiohttp.ClientSession:
@@ -106,16 +113,30 @@ async def _exchange(
     headers: Mapping[str, str],
     body: bytes | None,
     deadline: float,
-) -> int:
+    keep: int | None,
+) -> tuple[int, bytes | None]:
+    """The status, and the body where it is kept and not too long."""
     async with asyncio.timeout_at(deadline):
         response = await session.request(method, target, headers=headers, data=body, allow_redirects=False)
+        if keep is not None:
+            kept = await _read(response, keep)
+            response.close()
+            return response.status, kept
     left = LARGEST_ANSWER
     with suppress(TimeoutError, aiohttp.ClientError, OSError):
         async with asyncio.timeout_at(deadline):
             while left > 0 and (chunk := await response.content.read(left)):
                 left -= len(chunk)
     response.close()
-    return response.status
+    return response.status, None
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes | None:
+    """The whole body, or None when it is longer than ``most`` bytes."""
+    body = bytearray()
+    while len(body) <= most and (chunk := await response.content.read(most + 1 - len(body))):
+        body += chunk
+    return bytes(body) if len(body) <= most else None
 
 
 @dataclass

@@ -127,7 +127,7 @@ def delivery(account_id: str, id: str, callback_url: str, occasion: Occasion, no
         "event": occasion.event,
         "event_id": occasion.event_id,
     }
-    url = _as_sent(with_parameters(callback_url, added.items()))
+    url = as_sent(with_parameters(callback_url, added.items()))
     parts = urlsplit(url)
     return Delivery(
         account_id=account_id,
@@ -164,7 +164,7 @@ def with_parameters(url: str, parameters: Iterable[tuple[str, str | None]]) -> s
     return f"{path}?{own}{between}{query}{mark}{fragment}"
 
 
-def _as_sent(url: str) -> str:
+def as_sent(url: str) -> str:
     """The form in which a URL travels: the host in ASCII, and what may not stand in a URL percent-encoded.
 
     Receivers check the signature of the URL that reaches them, and their libraries would write the rest so.

@@ -70,10 +70,14 @@ REASONS: dict[str, tuple[int, str]] = {
     "session_being_paid": _CONFLICT,
     "session_cancelled": _CONFLICT,
     "session_expired": _CONFLICT,
+    "session_locked": _CONFLICT,
+    "session_changed": (412, "conflict"),
     "outcome_unknown": _CONFLICT,
     "ambiguous_authorization": _CONFLICT,
     "not_payable": _CONFLICT,
     "gateway_declined": _BAD,
+    "not_supported": (400, "bad_request"),
+    "callback_failed": (500, "server_error"),
 }
 
 

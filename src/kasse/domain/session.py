@@ -15,9 +15,12 @@ from kasse.domain.history import OrderState
 from kasse.domain.ledger import LineAmount, check_amount, line_not_found
 from kasse.domain.order import Order, require_order_open
 from kasse.domain.refusals import Refusal
+from kasse.domain.times import rfc3339
 
 SessionStatus = Literal["open", "paying", "on_hold", "paid", "failed", "cancelled", "expired"]
 LIFETIME = timedelta(hours=24)
+LOCK_LIFETIME = timedelta(minutes=10)
+"""A lock that nobody takes off lapses, so that a payer is not kept out by a merchant whose server went away."""
 
 STEPS: dict[SessionStatus, frozenset[SessionStatus]] = {
     "open": frozenset({"paying", "cancelled", "expired"}),
@@ -46,6 +49,13 @@ class SessionUrl(msgspec.Struct, frozen=True, omit_defaults=True):
     return_url: str
     callback_url: str | None = None
     merchant_terms_url: str | None = None
+
+
+class PayLock(msgspec.Struct, frozen=True):
+    """The page stands still while the merchant changes the session (checkout reference, 6.2)."""
+
+    id: str
+    started_at: datetime
 
 
 class PaymentSession(msgspec.Struct, frozen=True):
@@ -78,6 +88,7 @@ class PaymentSession(msgspec.Struct, frozen=True):
     configuration: dict[str, Any] = {}
     given: dict[str, Any] = {}
     last_error: str | None = None
+    pay_lock: PayLock | None = None
     cancelled_at: datetime | None = None
     cancelled_by: str | None = None
     version: int = 1
@@ -181,6 +192,16 @@ _NOT_PAYABLE: Mapping[SessionStatus, tuple[str, str]] = {
 
 
 def require_payable(session: PaymentSession, now: datetime) -> None:
+    """Raises ``Refusal``: session_paid, session_being_paid, session_cancelled, session_expired, session_locked."""
+    require_open(session, now)
+    if lock_at(session, now) is not None:
+        raise Refusal(
+            "session_locked",
+            f"expected a session that nobody changes right now, session {session.id} is locked by its merchant's page",
+        )
+
+
+def require_open(session: PaymentSession, now: datetime) -> None:
     """Raises ``Refusal``: session_paid, session_being_paid, session_cancelled, session_expired."""
     status = status_at(session, now)
     if status != "open":
@@ -188,14 +209,23 @@ def require_payable(session: PaymentSession, now: datetime) -> None:
         raise Refusal(reason, f"expected a session that is open for payment, session {session.id} {words}")
 
 
+def lock_at(session: PaymentSession, now: datetime) -> PayLock | None:
+    """The pay lock, unless it has lapsed."""
+    lock = session.pay_lock
+    return None if lock is None or now >= lock.started_at + LOCK_LIFETIME else lock
+
+
 def require_shipping(session: PaymentSession) -> None:
-    """An express session can be paid once its shipping is chosen (checkout reference, section 5, rule 7).
+    """An express session can be paid once its address is there and its shipping chosen (checkout reference, section 5,
+    rule 7).
 
     Raises ``Refusal`` (not_payable).
     """
     express = session.given.get("express")
     if not isinstance(express, dict) or express.get("shipping_mode") == "shipping_not_required":
         return
+    if not session.checkout_order.get("shipping_address"):
+        raise Refusal("not_payable", f"expected a shipping address, express session {session.id} has none yet")
     offered = express.get("shipping_options") or express.get("shipping_address_callback_url")
     if offered and session.checkout_order.get("shipping_option") is None:
         raise Refusal("not_payable", f"expected a chosen shipping option, express session {session.id} has none yet")
@@ -213,8 +243,31 @@ def step(
     return note(msgspec.structs.replace(session, status=status, **changes), event)
 
 
-def note(session: PaymentSession, event: SessionEvent) -> PaymentSession:
-    """Add an event to the session's own history."""
+def note(session: PaymentSession, *events: SessionEvent) -> PaymentSession:
+    """Add events to the session's own history.
+
+    ``updated_at`` never stands still, not even on a stopped clock: it is what a reader's ``If-Unmodified-Since`` names.
+    """
+    updated_at = max(events[-1].created_at, session.updated_at + timedelta(milliseconds=1))
     return msgspec.structs.replace(
-        session, events=(*session.events, event), updated_at=event.created_at, version=session.version + 1
+        session, events=(*session.events, *events), updated_at=updated_at, version=session.version + 1
     )
+
+
+def with_order(session: PaymentSession, order: Mapping[str, Any]) -> PaymentSession:
+    """The session with another checkout order, and what that costs."""
+    return msgspec.structs.replace(session, checkout_order=dict(order), amount=order["amount"])
+
+
+def require_unmodified(session: PaymentSession, since: datetime | int | None) -> None:
+    """Whether the session still is what the reader saw, by its ``updated_at`` or its version; None asks for nothing.
+
+    Raises ``Refusal`` (session_changed). Source: checkout reference, section 2, rows 20 to 23.
+    """
+    same = since is None or since == (session.version if isinstance(since, int) else session.updated_at)
+    if not same:
+        raise Refusal(
+            "session_changed",
+            f"expected If-Unmodified-Since to be the session's updated_at, {rfc3339(session.updated_at)}: it has "
+            "changed, read it again",
+        )

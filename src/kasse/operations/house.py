@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from kasse.clock import Clock
+from kasse.domain.session import PaymentSession
 from kasse.gateways.port import Gateway
 from kasse.ids import Ids
 from kasse.operations.health import Readiness
 from kasse.operations.tokens import Tokens
 from kasse.settings import Settings
 from kasse.store.port import Store
+
+
+class Merchants(Protocol):
+    """The merchants' servers, asked while a payer waits."""
+
+    async def ask(self, session: PaymentSession, url: str) -> Any:
+        """The JSON that the server at ``url`` answers about a session.
+
+        Raises ``Refusal``: callback_failed, unavailable.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -23,4 +36,5 @@ class House:
     tokens: Tokens
     pepper: bytes
     settings: Settings
+    merchants: Merchants
     readiness: Readiness = field(default_factory=Readiness)

@@ -6,7 +6,7 @@ Source: design, section 4; checkout reference, section 6.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import structlog
@@ -45,18 +45,26 @@ def gateway_for(house: House, account_id: str, method: str) -> tuple[Gateway, Me
     raise Refusal("not_payable", f"expected a gateway of account {account_id} that offers {method[:100]!r}, none does")
 
 
-async def pay(house: House, caller: Caller, session_id: str, method: str, card: CardDetails | None = None) -> Settled:
+async def pay(
+    house: House,
+    caller: Caller,
+    session_id: str,
+    method: str,
+    card: CardDetails | None = None,
+    if_unmodified_since: datetime | int | None = None,
+) -> Settled:
     """Pay a session by a method that its configuration enables, such as ``dintero_psp.creditcard``.
 
     ``card`` is needed by the methods that take one and is not sent on by the others. The answer may be known, unknown,
-    on hold, or that the payer has to confirm elsewhere.
+    on hold, or that the payer has to confirm elsewhere. ``if_unmodified_since`` is the session that the payer saw, by
+    its ``updated_at`` or version: so nobody pays another amount than he was shown.
 
     Raises ``Refusal`` with nothing changed when the session cannot be paid so now (session_paid, session_being_paid,
-    session_cancelled, session_expired, nothing_left_to_pay, line_being_paid, order_not_open, not_payable,
-    missing_field), and ``CardRefused`` when the gateway does not take such a card.
+    session_cancelled, session_expired, session_locked, session_changed, nothing_left_to_pay, line_being_paid,
+    order_not_open, not_payable, missing_field), and ``CardRefused`` when the gateway does not take such a card.
     """
     port, card = check_card(house, caller.account_id, method, card)
-    call, transaction = await _start(house, caller, session_id, method, port.name)
+    call, transaction = await _start(house, caller, session_id, method, port.name, if_unmodified_since)
     return await make_call(house, call, transaction, card)
 
 
@@ -77,13 +85,14 @@ def check_card(
 
 
 async def _start(
-    house: House, caller: Caller, session_id: str, method: str, gateway: str
+    house: House, caller: Caller, session_id: str, method: str, gateway: str, since: datetime | int | None
 ) -> tuple[GatewayCall, Transaction]:
     """Claim the lines and commit the intent."""
 
     async def decide(loads: Loads) -> tuple[tuple[GatewayCall, Transaction], Sequence[Record]]:
         now = house.clock.now(caller.account_id)
         session = await sessions.load(loads, caller.account_id, session_id)
+        rules.require_unmodified(session, since)
         rules.require_payable(session, now)
         rules.require_shipping(session)
         _require_method(session, method)

@@ -10,7 +10,7 @@ import msgspec
 
 from kasse.domain import history
 from kasse.domain import session as rules
-from kasse.domain.access import Caller
+from kasse.domain.access import Account, Caller
 from kasse.domain.history import OrderState, SessionOpened
 from kasse.domain.ledger import LineAmount
 from kasse.domain.money import MAX_AMOUNT
@@ -18,7 +18,7 @@ from kasse.domain.order import Line
 from kasse.domain.paging import Page
 from kasse.domain.profile import check_configuration, merged
 from kasse.domain.refusals import Refusal
-from kasse.domain.session import LIFETIME, ChosenItem, PaymentSession, SessionEvent, SessionUrl
+from kasse.domain.session import LIFETIME, ChosenItem, PayLock, PaymentSession, SessionEvent, SessionUrl
 from kasse.operations import orders
 from kasse.operations.house import House
 from kasse.store.port import Loads, Record
@@ -47,7 +47,7 @@ async def open_for_order(house: House, caller: Caller, order_id: str, request: S
     async def decide(loads: Loads) -> tuple[PaymentSession, Sequence[Record]]:
         now = house.clock.now(caller.account_id)
         state = await orders.load(loads, caller.account_id, order_id, wanted)
-        configuration = await _configuration(loads, caller.account_id, request.profile_id, request.configuration)
+        configuration = await _configuration(loads, caller.account_id, request)
         items = rules.choose(state, request.items)
         session = _for_order(house, caller, state, items, request, configuration, now)
         step = history.advance(state, SessionOpened(session.id, items), caller, house.ids.uuid(), now)
@@ -183,29 +183,40 @@ async def open_direct(house: House, caller: Caller, request: DirectRequest) -> P
     )
 
     async def decide(loads: Loads) -> tuple[PaymentSession, Sequence[Record]]:
-        configuration = await _configuration(loads, caller.account_id, request.profile_id, request.configuration)
+        configuration = await _configuration(loads, caller.account_id, request)
         opened = msgspec.structs.replace(session, configuration=configuration)
         return opened, (opened,)
 
     return await house.store.change(decide)
 
 
-async def _configuration(
-    loads: Loads, account_id: str, profile_id: str, override: dict[str, Any] | None
-) -> dict[str, Any]:
-    """The profile's configuration with the request's over it. Raises ``Refusal``: unknown_profile, wrong_value."""
-    profile = await loads.profile(account_id, profile_id)
-    if profile is None:
+async def _configuration(loads: Loads, account_id: str, request: SessionRequest | DirectRequest) -> dict[str, Any]:
+    """The profile's configuration with the request's over it, and who the merchant is.
+
+    Raises ``Refusal``: unknown_profile, wrong_value.
+    """
+    profile = await loads.profile(account_id, request.profile_id)
+    account = await loads.account(account_id)
+    if profile is None or account is None:
         raise Refusal(
             "unknown_profile",
-            f"expected the id of a profile of this account, such as default, got {profile_id[:100]!r}",
+            f"expected the id of a profile of this account, such as default, got {request.profile_id[:100]!r}",
             path="/profile_id",
         )
-    if override is None:
-        return profile.configuration
-    found = merged(profile.configuration, override)
-    check_configuration(found)
-    return found
+    found = profile.configuration
+    if request.configuration is not None:
+        found = merged(found, request.configuration)
+        check_configuration(found)
+    return {**found, "merchant": _merchant(account, found.get("merchant"), request.given.get("merchant"))}
+
+
+def _merchant(account: Account, *says: Any) -> dict[str, Any]:
+    """Who the payer pays: as the request says, else the profile, else the account."""
+    found: dict[str, Any] = {"name": account.name}
+    for each in says:
+        if isinstance(each, dict):
+            found |= {name: each[name] for name in ("name", "logo_url", "country") if each.get(name) is not None}
+    return {**found, "id": account.id}
 
 
 async def get(house: House, account_id: str, session_id: str) -> PaymentSession:
@@ -243,6 +254,52 @@ async def list_of_order(house: House, account_id: str, order_id: str, page: Page
         return await loads.sessions_of(account_id, state.order.id, page)
 
     return await house.store.read(query)
+
+
+async def lock(
+    house: House, caller: Caller, session_id: str, if_unmodified_since: datetime | int | None = None
+) -> PayLock:
+    """Keep the payer from paying while the merchant changes the session. A lock that is on already stays.
+
+    Raises ``Refusal``: session_not_found, session_changed, session_paid, session_being_paid, session_cancelled,
+    session_expired. Source: checkout reference, 6.2.
+    """
+
+    async def decide(loads: Loads) -> tuple[PayLock, Sequence[Record]]:
+        now = house.clock.now(caller.account_id)
+        session = await load(loads, caller.account_id, session_id)
+        rules.require_unmodified(session, if_unmodified_since)
+        rules.require_open(session, now)
+        lock = rules.lock_at(session, now)
+        if lock is not None:
+            return lock, ()
+        taken = PayLock(house.ids.uuid(), now)
+        event = _event(house, caller, "PAY_LOCK_START", now, pay_lock_id=taken.id)
+        return taken, (rules.note(msgspec.structs.replace(session, pay_lock=taken), event),)
+
+    return await house.store.change(decide)
+
+
+async def unlock(house: House, caller: Caller, session_id: str, pay_lock_id: str) -> PaymentSession:
+    """Take off the lock of this id, such as when the shop's page did not change the session after all; a session
+    without it stays as it is. Raises ``Refusal`` (session_not_found)."""
+
+    async def decide(loads: Loads) -> tuple[PaymentSession, Sequence[Record]]:
+        session = await load(loads, caller.account_id, session_id)
+        if session.pay_lock is None or session.pay_lock.id != pay_lock_id:
+            return session, ()
+        unlocked = without_lock(house, caller, session, house.clock.now(caller.account_id))
+        return unlocked, (unlocked,)
+
+    return await house.store.change(decide)
+
+
+def without_lock(house: House, caller: Caller, session: PaymentSession, now: datetime) -> PaymentSession:
+    """The session with its lock, if there is one, taken off."""
+    if session.pay_lock is None:
+        return session
+    event = _event(house, caller, "PAY_LOCK_END", now, pay_lock_id=session.pay_lock.id)
+    return rules.note(msgspec.structs.replace(session, pay_lock=None), event)
 
 
 async def visited(house: House, caller: Caller, session_id: str) -> None:

@@ -1,0 +1,82 @@
+"""Questions to merchants' servers while a payer waits: asked once, never again, and an answer in time or none.
+
+Source: checkout reference, section 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from kasse.delivery.outgoing import CallFailed, Outgoing
+from kasse.domain.callbacks import as_sent
+from kasse.domain.express import callback_failed
+from kasse.domain.refusals import Refusal
+from kasse.domain.session import PaymentSession
+
+LARGEST_ANSWER = 1024 * 1024
+AT_ONCE = 64
+_log = structlog.get_logger()
+
+
+class Questions:
+    """Asks about a session, which ``describe`` writes down as JSON; ``parse`` reads the JSON of an answer.
+
+    ``allow_private`` says of an account whether its calls may go to addresses that are not public.
+    """
+
+    def __init__(
+        self,
+        outgoing: Outgoing,
+        describe: Callable[[PaymentSession], bytes],
+        parse: Callable[[bytes], Any],
+        allow_private: Callable[[str], bool],
+        timeout_s: float,
+    ) -> None:
+        self._outgoing = outgoing
+        self._describe = describe
+        self._parse = parse
+        self._allow_private = allow_private
+        self._timeout_s = timeout_s
+        self._under_way = 0
+
+    async def ask(self, session: PaymentSession, url: str) -> Any:
+        """POST the session, as it would be, to the merchant's address; answers the JSON of a 200.
+
+        Raises ``Refusal``: callback_failed (any other status, no answer, no connection, no JSON), unavailable (payers
+        of too many sessions wait already).
+        """
+        try:
+            return self._parse(await self._call(session, as_sent(url)))
+        except CallFailed as failure:
+            why = failure.reason
+        except Refusal as refusal:
+            if refusal.reason == "unavailable":
+                raise
+            why = refusal.message
+        _log.warning("merchant_did_not_answer", account_id=session.account_id, reason=why)
+        raise callback_failed(why)
+
+    async def _call(self, session: PaymentSession, url: str) -> bytes:
+        if self._under_way >= AT_ONCE:
+            raise Refusal(
+                "unavailable", "too many merchants are being asked right now, try again", headers={"Retry-After": "2"}
+            )
+        self._under_way += 1
+        try:
+            reply = await self._outgoing.call(
+                "POST",
+                url,
+                {"Content-Type": "application/json; charset=utf-8", "Accept": "application/json"},
+                self._describe(session),
+                allow_private=self._allow_private(session.account_id),
+                timeout_s=self._timeout_s,
+                keep=LARGEST_ANSWER,
+            )
+        finally:
+            self._under_way -= 1
+        if reply.status_code != 200:
+            raise CallFailed(f"its status is {reply.status_code}")
+        return reply.body
