@@ -48,10 +48,12 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-vers
 lock: | $(VENV)/pyvenv.cfg ## Remake the lock files from pyproject.toml [UPGRADE=1 takes newer versions]
 	@test -x $(BIN)/uv || $(PIP) install uv
 	$(COMPILE) --group build --output-file requirements.lock
-	$(COMPILE) --group build --group test --constraint requirements.lock --output-file requirements-test.lock
-	$(COMPILE) --group build --group test --group bench --constraint requirements-test.lock \
+	$(COMPILE) --group build --all-extras --constraint requirements.lock --output-file requirements-server.lock
+	$(COMPILE) --group build --group test --all-extras --constraint requirements-server.lock \
+		--output-file requirements-test.lock
+	$(COMPILE) --group build --group test --group bench --all-extras --constraint requirements-test.lock \
 		--output-file requirements-bench.lock
-	@! grep -n '://' requirements.lock requirements-test.lock requirements-bench.lock || { echo 'A lock file names a host.' >&2; exit 1; }
+	@! grep -n '://' requirements*.lock || { echo 'A lock file names a host.' >&2; exit 1; }
 
 clean: ## Remove .venv, caches and built packages; databases stay
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -21,6 +21,7 @@ from kasse.main import build_app, open_house, workers
 from kasse.operations import accounts
 from kasse.operations.house import House
 from kasse.settings import Settings
+from kasse.watch.port import Watch
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -159,7 +160,9 @@ def session_request(lines: Sequence[int], **more: Any) -> Json:
 
 
 @contextmanager
-def running(*, clock: Clock | None = None, database: str | None = None, **settings: Any) -> Iterator[Running]:
+def running(
+    *, clock: Clock | None = None, database: str | None = None, watch: Watch | None = None, **settings: Any
+) -> Iterator[Running]:
     """Serve until the end of the block; ``settings`` are those of ``Settings``."""
     with (
         tempfile.TemporaryDirectory(prefix="kasse-test-") as folder,
@@ -176,7 +179,7 @@ def running(*, clock: Clock | None = None, database: str | None = None, **settin
             return asyncio.run_coroutine_threadsafe(work, loop).result(PATIENCE_S)
 
         async def live(ready: asyncio.Future[House], stop: asyncio.Event) -> None:
-            async with open_house(chosen, clock) as house, workers(house):
+            async with open_house(chosen, clock, watch=watch) as house, workers(house):
                 config = uvicorn.Config(build_app(house), log_level="warning", access_log=False, lifespan="off")
                 server = uvicorn.Server(config)
                 serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar, cast
@@ -132,7 +132,7 @@ def _serve(settings: Settings, sock: socket.socket) -> None:
     )
     # The server sends itself the signal again that has stopped it; to be stopped is not a failure.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
-    with contextlib.suppress(KeyboardInterrupt):
+    with _metrics(settings), contextlib.suppress(KeyboardInterrupt):
         # Ctrl-C is how one stops it; everything has been closed by then.
         if settings.workers == 1:
             server = uvicorn.Server(config)
@@ -142,6 +142,20 @@ def _serve(settings: Settings, sock: socket.socket) -> None:
         else:
             Multiprocess(config, [sock]).run()
     typer.echo("Kasse has stopped.")
+
+
+@contextlib.contextmanager
+def _metrics(settings: Settings) -> Iterator[None]:
+    """Serve the metrics of all workers on a port of their own, if that is wanted."""
+    with contextlib.ExitStack() as stack:
+        if settings.metrics_port:
+            from kasse.watch.prometheus import served
+
+            try:
+                stack.enter_context(served(settings.metrics_host, settings.metrics_port))
+            except OSError as error:
+                _fail(f"cannot listen on {settings.metrics_host}:{settings.metrics_port}: {error.strerror}")
+        yield
 
 
 def _as_text(value: Any) -> str:

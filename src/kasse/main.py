@@ -37,12 +37,14 @@ from kasse.api.routes import Route
 from kasse.clock import Clock, SystemClock
 from kasse.delivery.outgoing import Outgoing
 from kasse.delivery.questions import Questions
+from kasse.delivery.watched import watched as watched_outgoing
 from kasse.delivery.worker import DeliveryWorker
 from kasse.domain.access import ServerSecret
 from kasse.domain.callbacks import Delivery
 from kasse.gateways.installed import GatewayNotUsable, all_gateways
 from kasse.gateways.port import Surroundings
 from kasse.ids import Ids
+from kasse.operations import levels
 from kasse.operations.house import House
 from kasse.operations.payments import settle_due
 from kasse.operations.tokens import Tokens
@@ -52,9 +54,12 @@ from kasse.settings import Settings, read_settings
 from kasse.store.port import Loads, Record, Store, StoreUnavailable
 from kasse.store.postgres import PostgresStore
 from kasse.store.sqlite import SqliteStore
+from kasse.store.watched import watched as watched_store
+from kasse.watch.port import Onlooker, Watch
 
 SETTLE_EVERY_S = 0.5
 FORGET_EVERY_S = 3600
+TELL_LEVELS_EVERY_S = 10
 KEEP_ANSWERS = timedelta(hours=25)
 _log = structlog.get_logger()
 
@@ -70,13 +75,15 @@ async def open_store(database: str) -> Store:
 
 
 @asynccontextmanager
-async def open_house(settings: Settings, clock: Clock | None = None, ids: Ids | None = None) -> AsyncIterator[House]:
+async def open_house(
+    settings: Settings, clock: Clock | None = None, ids: Ids | None = None, watch: Watch | None = None
+) -> AsyncIterator[House]:
     """A working house: its store is open until the end of the block.
 
     Raises ``StoreUnavailable``, ``GatewayNotUsable``.
     """
-    clock, ids = clock or SystemClock(), ids or Ids()
-    store = await open_store(settings.database)
+    clock, ids, watch = clock or SystemClock(), ids or Ids(), watch or Watch()
+    store = watched_store(await open_store(settings.database), watch)
     try:
         tokens = Tokens(
             store,
@@ -89,13 +96,13 @@ async def open_house(settings: Settings, clock: Clock | None = None, ids: Ids | 
         gateways = all_gateways(Surroundings(store, clock, settings.base_url))
         pepper = await _pepper(store, ids, clock)
         merchants = Questions(
-            Outgoing(),
+            watched_outgoing(Outgoing(), watch, "question"),
             describe=lambda session: msgspec.json.encode(sessions.session_reply(session)),
             parse=wire.parse,
             allow_private=partial(_allow_private, settings),
             timeout_s=settings.express_timeout,
         )
-        yield House(store, gateways, clock, ids, tokens, pepper, settings, merchants)
+        yield House(store, gateways, clock, ids, tokens, pepper, settings, merchants, watch)
     finally:
         await store.close()
 
@@ -141,7 +148,7 @@ def api_document(settings: Settings) -> dict[str, Any]:
 @asynccontextmanager
 async def workers(house: House) -> AsyncIterator[None]:
     """What runs beside the requests: callbacks are delivered, overdue gateway calls looked up."""
-    outgoing = Outgoing()
+    outgoing = watched_outgoing(Outgoing(), house.watch, "delivery")
     delivery = DeliveryWorker(
         house.store,
         outgoing,
@@ -149,7 +156,9 @@ async def workers(house: House) -> AsyncIterator[None]:
         partial(_callback_body, house),
         allow_private=partial(_allow_private, house.settings),
     )
-    tasks = [asyncio.create_task(work) for work in (delivery.run(), _settle(house), _forget(house))]
+    tasks = [
+        asyncio.create_task(work) for work in (delivery.run(), _settle(house), _forget(house), _tell_levels(house))
+    ]
     try:
         yield
     finally:
@@ -179,6 +188,16 @@ async def _forget(house: House) -> None:
         await asyncio.sleep(FORGET_EVERY_S)
 
 
+async def _tell_levels(house: House) -> None:
+    """Tell those who look on, if there are any, how much waits."""
+    while house.watch:
+        try:
+            await levels.tell(house)
+        except Exception as error:
+            _log.error("levels_not_told", exc_info=error)
+        await asyncio.sleep(TELL_LEVELS_EVERY_S)
+
+
 async def _callback_body(house: House, delivery: Delivery) -> bytes | None:
     """The transaction as JSON: what a callback by POST carries."""
     if delivery.transaction_id is None:
@@ -196,6 +215,20 @@ def application() -> ASGIApp:
     return Application(settings)
 
 
+def onlookers(settings: Settings) -> Watch:
+    """Those who shall see what the house does. What they need is imported for them only."""
+    found: list[Onlooker] = []
+    if settings.metrics_port:
+        from kasse.watch.prometheus import metrics
+
+        found.append(metrics())
+    if settings.otel:
+        from kasse.watch.otel import open_telemetry
+
+        found.append(open_telemetry())
+    return Watch(found)
+
+
 class Application:
     """Opens the house when the server starts and closes it when it stops."""
 
@@ -211,8 +244,9 @@ class Application:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
+        watch = onlookers(self._settings)
         try:
-            async with open_house(self._settings) as house, workers(house):
+            async with open_house(self._settings, watch=watch) as house, workers(house):
                 self._app = build_app(house)
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
@@ -220,6 +254,8 @@ class Application:
             _log.error("not_started", error=str(error))
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
+        finally:
+            await asyncio.to_thread(watch.close)
         await send({"type": "lifespan.shutdown.complete"})
 
 

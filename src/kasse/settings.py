@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import tomllib
 from collections.abc import Mapping
@@ -40,6 +41,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     client_timeout: float = 20.0
     keep_alive: int = 60
     stop_timeout: int = 15
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
+    otel: bool = False
 
     @property
     def base_url(self) -> str:
@@ -57,6 +61,10 @@ _LEAST = {
     **{"workers": 1, "token_lifetime": 1, "key_rotation": 3600, "max_body": 1024, "max_under_way": 1, "max_waiting": 0},
     **{"max_wait": 0, "max_connections": 1, "keep_alive": 1, "stop_timeout": 1},
 }
+
+
+# What needs an extra, by setting.
+_EXTRAS = (("metrics_port", "metrics", "prometheus_client"), ("otel", "otel", "opentelemetry.exporter.otlp.proto.http"))
 
 
 class SettingsError(Exception):
@@ -128,6 +136,18 @@ def _mistakes(values: Mapping[str, Any]) -> list[str]:
     for name in ("gateway_timeout", "look_up_after", "express_timeout", "client_timeout"):
         if values.get(name, 1.0) <= 0:
             found.append(f"{name}: expected more than 0 seconds, got {values[name]}")
+    if not 0 <= values.get("metrics_port", 0) <= 65535:
+        found.append(f"metrics_port: expected 1 to 65535, or 0 for none, got {values['metrics_port']}")
+    for name, extra, module in _EXTRAS:
+        if values.get(name) and not _is_installed(module):
+            found.append(f"{name}: needs what is not installed; pip install 'kasse[{extra}]' does it")
     if values.get("log_level", "info") not in ("debug", "info", "warning", "error"):
         found.append(f"log_level: expected debug, info, warning or error, got {values['log_level']!r}")
     return found
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False

@@ -37,14 +37,16 @@ PATIENCE_S = 60
 
 @dataclass
 class Server:
-    """``kasse serve`` on a port of its own. ``prefix`` comes before the command."""
+    """``kasse serve`` on a port of its own. ``prefix`` comes before the command, ``settings`` are more of them, and
+    ``log`` is where its log goes."""
 
     database: str
     gateway_timeout: float = 10.0
     look_up_after: float = 0.1
     prefix: tuple[str, ...] = ()
-    workers: int = 1
-    port: int = field(default_factory=lambda: _free_port())
+    settings: dict[str, str] = field(default_factory=dict)
+    log: Path | None = None
+    port: int = field(default_factory=lambda: free_port())
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -58,14 +60,15 @@ class Server:
             "KASSE_GATEWAY_TIMEOUT": str(self.gateway_timeout),
             "KASSE_LOOK_UP_AFTER": str(self.look_up_after),
             "KASSE_LOG_LEVEL": "error",
-            "KASSE_WORKERS": str(self.workers),
+            **{f"KASSE_{name.upper()}": value for name, value in self.settings.items()},
         }
-        self.process = subprocess.Popen(
-            [*self.prefix, str(KASSE), "serve"],
-            env={**os.environ, **settings},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with (self.log or Path(os.devnull)).open("ab") as log:
+            self.process = subprocess.Popen(
+                [*self.prefix, str(KASSE), "serve"],
+                env={**os.environ, **settings},
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
 
     def wait_until_it_answers(self) -> None:
         assert self.process is not None
@@ -92,7 +95,7 @@ class Server:
         return Shop(self.base_url, ACCOUNT, client_id, client_secret)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

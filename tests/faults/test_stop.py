@@ -27,12 +27,12 @@ AT_LEAST = 100
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     if request.param == "sqlite":
-        found = Server(f"sqlite:///{tmp_path}/kasse.db", workers=2)
+        found = Server(f"sqlite:///{tmp_path}/kasse.db", settings={"workers": "2"})
         yield found
         found.end(signal.SIGKILL)
         return
     with postgres_server() as postgres, postgres.kasse_database() as name:
-        found = Server(postgres.url(name), workers=2)
+        found = Server(postgres.url(name), settings={"workers": "2"})
         yield found
         found.end(signal.SIGKILL)
 

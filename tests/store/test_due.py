@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from kasse.domain.callbacks import Attempt
-from kasse.store.port import Loads, Store
+from kasse.store.port import Backlog, Loads, Store
 from tests.store import records
 from tests.store.records import ACCOUNT, LATER, NOW, OTHER, put
 
@@ -106,3 +106,20 @@ async def test_the_tries_of_a_session_are_told_for_each_delivery_oldest_first(st
         )
 
     assert await store.read(query) == ({"a": tries["a"], "b": tries["b"]}, tries["b"], [])
+
+
+async def test_the_backlog_counts_what_waits_in_all_accounts(store: Store) -> None:
+    assert await store.read(lambda loads: loads.backlog()) == Backlog(0, None, {})
+    await put(
+        store,
+        records.delivery(id="first", due_at=NOW - MOMENT),
+        records.delivery(OTHER, id="later", due_at=LATER),
+        records.delivery(id="heard", status="delivered", due_at=NOW - timedelta(days=1)),
+        records.gateway_call(key="a", state="unknown"),
+        records.gateway_call(OTHER, key="b", state="unknown", look_up_at=None),
+        records.gateway_call(key="c", state="started"),
+        records.gateway_call(key="d", state="done"),
+    )
+    found = await store.read(lambda loads: loads.backlog())
+    assert (found.waiting, found.due_first) == (2, NOW - MOMENT)
+    assert found.open_calls == {"unknown": 2, "started": 1}

@@ -20,7 +20,7 @@ from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp
 
 from kasse.api import wire
-from kasse.api.entrance import Entrance
+from kasse.api.entrance import Entrance, name_route
 from kasse.api.once import answer_once
 from kasse.api.routes import Answer, Call, Route
 from kasse.domain.access import Caller, RequestNote, account_id, allows
@@ -44,10 +44,13 @@ def build(house: House, routes: Iterable[Route], more: Iterable[BaseRoute] = ())
         routes=[*(StarletteRoute(path, _by_method(found), methods=[*found]) for path, found in by_path.items()), *more],
         exception_handlers={HTTPException: _on_http_exception, Exception: _on_exception},  # type: ignore[dict-item]
     )
+    for each in app.router.routes:
+        name_route(each)
     # An address with a slash too many is an unknown one, and answered as such.
     app.router.redirect_slashes = False
     limits = house.settings
-    return Entrance(app, Gate(limits.max_under_way, limits.max_waiting, limits.max_wait))
+    gate = Gate(limits.max_under_way, limits.max_waiting, limits.max_wait)
+    return Entrance(app, gate, house.watch)
 
 
 def _by_method(found: dict[str, Endpoint]) -> Endpoint:

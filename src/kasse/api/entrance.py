@@ -10,12 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kasse.api.wire import error_response
 from kasse.domain.refusals import Refusal
 from kasse.overload import Gate, Overloaded, aside
+from kasse.watch.port import Step, Watch
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_STEP = "kasse.step"
+UNKNOWN_ROUTE, REFUSED = "(unknown)", "(overloaded)"
 HEALTH = ("/health/live", "/health/ready")
 TELL_EVERY_S = 1.0
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -28,10 +33,11 @@ _log = structlog.get_logger()
 class Entrance:
     """The outermost part of the application."""
 
-    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+    def __init__(self, app: ASGIApp, gate: Gate, watch: Watch) -> None:
         self._app = app
         self._gate = gate
-        self._refusals = Refusals()
+        self._watch = watch
+        self._refusals = Refusals(watch)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,15 +63,33 @@ class Entrance:
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), (b"request-id", request_id.encode())]
-                duration = round((time.perf_counter() - started) * 1000, 1)
-                _log.info(
-                    "request", method=scope["method"], path=shown(scope["path"]), status=message["status"], ms=duration
-                )
+                status, duration = message["status"], round((time.perf_counter() - started) * 1000, 1)
+                _log.info("request", method=scope["method"], path=shown(scope["path"]), status=status, ms=duration)
+                step.outcome = str(status)
             with aside():
                 await send(message)
 
-        with _named_in_logs(scope, request_id):
+        step = scope[_STEP] = _step(scope, request_id)
+        with self._watch.seen(step), _named_in_logs(step, request_id):
             await self._app(scope, next_part, answer)
+
+
+def name_route(route: BaseRoute) -> None:
+    """Have a route say which one it is, for metrics and traces: its address with {names} in place of values."""
+    if not isinstance(route, Route | Mount):
+        return
+    inner, path = route.app, route.path
+
+    async def named(scope: Scope, receive: Receive, send: Send) -> None:
+        if _STEP in scope:
+            scope[_STEP].about["route"] = path
+        await inner(scope, receive, send)
+
+    route.app = named
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in _METHODS else "other"
 
 
 def shown(path: str) -> str:
@@ -79,10 +103,15 @@ def _request_id(scope: Scope) -> str:
     return given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
 
 
-def trace_id(scope: Scope) -> str | None:
-    """The trace that a request is a part of. Source: W3C Trace Context, ``traceparent``."""
-    found = _TRACE_PARENT.fullmatch(_header(scope, b"traceparent"))
-    return found[1] if found else None
+def _step(scope: Scope, request_id: str) -> Step:
+    """A request as those see it who look on. Source of the headers: W3C Trace Context."""
+    about = {"method": _method(scope), "route": UNKNOWN_ROUTE}
+    step = Step("request", about, detail={"kasse.request_id": request_id})
+    parent = _header(scope, b"traceparent")
+    if found := _TRACE_PARENT.fullmatch(parent):
+        step.trace_id = found[1]
+        step.parent = {"traceparent": parent, "tracestate": _header(scope, b"tracestate")}
+    return step
 
 
 def _header(scope: Scope, name: bytes) -> str:
@@ -90,11 +119,11 @@ def _header(scope: Scope, name: bytes) -> str:
 
 
 @contextmanager
-def _named_in_logs(scope: Scope, request_id: str) -> Iterator[None]:
+def _named_in_logs(step: Step, request_id: str) -> Iterator[None]:
     """Every line that is logged while a request is answered names it."""
     names = {"request_id": request_id}
-    if trace := trace_id(scope):
-        names["trace_id"] = trace
+    if step.trace_id is not None:
+        names["trace_id"] = step.trace_id
     with structlog.contextvars.bound_contextvars(**names):
         yield
 
@@ -102,7 +131,8 @@ def _named_in_logs(scope: Scope, request_id: str) -> Iterator[None]:
 class Refusals:
     """The answer when there is too much to do: made beforehand, because there is no time for it then."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
         self._answers = itertools.cycle([self._made(seconds) for seconds in (1, 2, 3)])
         self._since_told, self._told_at = 0, 0.0
 
@@ -116,8 +146,10 @@ class Refusals:
         # Not all come back at the same moment.
         body, headers = next(self._answers)
         headers = [*headers, (b"request-id", _request_id(scope).encode())]
-        await send({"type": "http.response.start", "status": 503, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        with self._watch.step("request", method=_method(scope), route=REFUSED) as step:
+            step.outcome = "503"
+            await send({"type": "http.response.start", "status": 503, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
         self._tell()
 
     def _tell(self) -> None:

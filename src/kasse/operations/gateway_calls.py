@@ -23,6 +23,7 @@ from kasse.gateways.port import (
     NotFound,
     OnHold,
 )
+from kasse.gateways.watched import watched
 from kasse.operations.house import House
 from kasse.operations.settling import Settled, begin_to_close, settle
 
@@ -30,7 +31,7 @@ _log = structlog.get_logger()
 
 
 def gateway(house: House, name: str) -> Gateway:
-    return house.gateways[name]
+    return watched(house.gateways[name], house.watch)
 
 
 def instruction(house: House, call: GatewayCall, transaction: Transaction) -> Instruction:

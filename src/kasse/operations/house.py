@@ -14,6 +14,7 @@ from kasse.operations.health import Readiness
 from kasse.operations.tokens import Tokens
 from kasse.settings import Settings
 from kasse.store.port import Store
+from kasse.watch.port import Watch
 
 
 class Merchants(Protocol):
@@ -37,4 +38,5 @@ class House:
     pepper: bytes
     settings: Settings
     merchants: Merchants
+    watch: Watch = field(default_factory=Watch)
     readiness: Readiness = field(default_factory=Readiness)

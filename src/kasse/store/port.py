@@ -7,7 +7,8 @@ write. It must be free of other effects, because an engine may run it again when
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -49,6 +50,19 @@ class StoreUnavailable(Exception):
 
 class Contradiction(Exception):
     """The database refused a change that breaks one of its constraints: a mistake of ours, nothing is stored."""
+
+
+MOST_COUNTED = 10_000
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What waits in all accounts. Nothing is counted beyond ``MOST_COUNTED``. ``due_first`` is when the delivery
+    that waits and comes first is or was due; ``open_calls`` counts the gateway calls that are not done by state."""
+
+    waiting: int
+    due_first: datetime | None
+    open_calls: Mapping[str, int]
 
 
 class Loads(Protocol):
@@ -130,6 +144,9 @@ class Loads(Protocol):
 
     async def due_deliveries(self, now: datetime, limit: int, busy_receivers: Collection[str] = ()) -> list[Delivery]:
         """Deliveries of any account that are due, without those to receivers that are busy."""
+
+    async def backlog(self) -> Backlog:
+        """For those who look on, not for decisions."""
 
     async def delivery(self, account_id: str, delivery_id: str) -> Delivery | None: ...
 

@@ -25,6 +25,7 @@ from kasse.domain.paging import Filters, Page
 from kasse.domain.profile import Profile
 from kasse.domain.session import PaymentSession
 from kasse.domain.transaction import GatewayCall, Transaction
+from kasse.store.port import MOST_COUNTED, Backlog
 from kasse.store.postgres_lists import after, draft_list, named, order_list, paged
 from kasse.store.sqlite_reads import from_milliseconds, milliseconds
 
@@ -272,6 +273,18 @@ class PostgresLoads:
             "AND receiver <> ALL($4::text[]) ORDER BY due_at LIMIT $3"
         )
         return await self._all(Delivery, EVERY_ACCOUNT, sql, milliseconds(now), limit, list(busy_receivers))
+
+    async def backlog(self) -> Backlog:
+        sql = (
+            "SELECT '' AS state, count(*), min(due_at) FROM (SELECT due_at FROM deliveries "
+            "WHERE room.id = $1 AND status = 'waiting' ORDER BY due_at LIMIT $2) AS waiting "
+            "UNION ALL SELECT state, count(*), NULL FROM (SELECT state FROM gateway_calls "
+            "WHERE room.id = $1 AND state <> 'done' LIMIT $2) AS open GROUP BY state"
+        )
+        found = {state: rest for state, *rest in await self._rows(in_room(sql), EVERY_ACCOUNT, MOST_COUNTED)}
+        waiting, due_first = found.pop("")
+        due_first = None if due_first is None else from_milliseconds(due_first)
+        return Backlog(waiting, due_first, {state: number for state, (number, _) in found.items()})
 
     async def delivery(self, account_id: str, delivery_id: str) -> Delivery | None:
         return await self._by_key(Delivery, "deliveries", account_id, delivery_id)

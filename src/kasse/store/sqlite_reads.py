@@ -21,6 +21,7 @@ from kasse.domain.paging import Filters, Page
 from kasse.domain.profile import Profile
 from kasse.domain.session import PaymentSession
 from kasse.domain.transaction import GatewayCall, Transaction
+from kasse.store.port import MOST_COUNTED, Backlog
 
 T = TypeVar("T")
 
@@ -242,6 +243,20 @@ class SqliteLoads:
             f"AND receiver NOT IN ({_places(busy_receivers)}) ORDER BY due_at LIMIT ?"
         )
         return self._all(Delivery, sql, milliseconds(now), *busy_receivers, limit)
+
+    async def backlog(self) -> Backlog:
+        ask = self._connection.execute
+        waiting, due_first = ask(
+            "SELECT count(*), min(due_at) FROM "
+            "(SELECT due_at FROM deliveries WHERE status = 'waiting' ORDER BY due_at LIMIT ?)",
+            (MOST_COUNTED,),
+        ).get
+        calls = ask(
+            "SELECT state, count(*) FROM "
+            "(SELECT state FROM gateway_calls WHERE state <> 'done' LIMIT ?) GROUP BY state",
+            (MOST_COUNTED,),
+        )
+        return Backlog(waiting, None if due_first is None else from_milliseconds(due_first), dict(calls))
 
     async def delivery(self, account_id: str, delivery_id: str) -> Delivery | None:
         sql = "SELECT doc FROM deliveries WHERE account_id = ? AND id = ?"
