@@ -153,6 +153,7 @@ def _basic(header: str) -> tuple[str, str] | None:
     scopes=(*WRITE_ACCOUNTS, "create:accounts:auth:refresh_token"),
     body=RevokeRequest,
     reply=Revoked,
+    repeatable=True,
     secret_body=True,
     refusals=("other_account",),
 )
@@ -212,6 +213,7 @@ async def get_client(call: Call) -> ClientReply:
     scopes=WRITE_ACCOUNTS,
     body=ClientChange,
     reply=ClientReply,
+    repeatable=True,
     refusals=("client_not_found",),
 )
 async def update_client(call: Call) -> ClientReply:
@@ -264,14 +266,14 @@ async def rotate_secret(call: Call) -> Answer:
     scopes=WRITE_ACCOUNTS,
     body=GrantRequest,
     reply=GrantReply,
+    renders=Grant,
+    render=lambda call, grant: _grant(grant),
     refusals=("wrong_value", "forbidden", "missing_scope", "client_not_found"),
 )
-async def create_grant(call: Call) -> GrantReply:
+async def create_grant(call: Call) -> Grant:
     asked: GrantRequest = call.body
     kind = "any" if asked.type is None else asked.type
-    return _grant(
-        await accounts.create_grant(call.house, call.caller, asked.client_id, asked.audience, asked.scope, kind)
-    )
+    return await accounts.create_grant(call.house, call.caller, asked.client_id, asked.audience, asked.scope, kind)
 
 
 @routes(

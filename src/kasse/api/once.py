@@ -1,7 +1,8 @@
 """Requests with an ``Idempotency-Key`` have their effect once, however often they are sent.
 
 The answer is stored in the same transaction as the effect. Where the effect takes several (money that moves through a
-gateway), the first of them stores that the request is under way, so that a repetition cannot start it again.
+gateway), the first of them stores that the request is under way and which call it waits for, so that a repetition
+cannot start it again. If the server dies before it has answered, a repetition goes on from where that call has led.
 Source: auth reference, A-10; orders reference, O-15.
 """
 
@@ -20,6 +21,7 @@ from kasse.api import wire
 from kasse.api.routes import Call, Route
 from kasse.domain.access import StoredAnswer
 from kasse.domain.refusals import Refusal
+from kasse.domain.transaction import GatewayCall
 from kasse.store.port import Decide, Loads, Query, Record, Store
 
 T = TypeVar("T")
@@ -47,19 +49,38 @@ async def answer_once(
         digest=hmac.new(call.house.pepper, raw_body, hashlib.sha256).hexdigest(),
         created_at=call.house.clock.now(),
     )
-    once = _Once(call.house.store, stored, lambda result: _rendered(route, call, result))
-    found = await once.glance(lambda loads: loads.stored_answer(stored.account_id, stored.id))
-    if found is not None:
+    found = await call.house.store.glance(lambda loads: loads.stored_answer(stored.account_id, stored.id))
+    if found is not None and (found.digest != stored.digest or not await _can_go_on(route, call, found)):
         return _repeated(found, stored)
+    once = _Once(call.house.store, stored, lambda result: _rendered(route, call, result), found, route.repeatable)
+    caller = replace(call.caller, begun=None if found is None else found.call)
+    # When the outcome is not known yet that is no answer for good: the same request is told it later.
     try:
-        response = await answer(replace(call, house=replace(call.house, store=once)))
+        response = await answer(replace(call, house=replace(call.house, store=once), caller=caller))
+        is_final = response.status_code < 500 and response.status_code != 202
     except _Answered as answered:
         return _repeated(answered.found, stored)
     except Refusal as refusal:
         response = wire.error_response(refusal)
-    if response.status_code < 500:
+        is_final = response.status_code < 500 and refusal.reason != "outcome_unknown"
+    if is_final:
         await once.keep(response)
+    if found is not None:
+        response.headers["Idempotency-Replayed"] = "true"
     return response
+
+
+async def _can_go_on(route: Route, call: Call, found: StoredAnswer) -> bool:
+    """Whether a request that has no answer was cut off, at a point from where it can be answered now.
+
+    While its gateway call is being made, whoever makes it may still come back with the answer; if he does not, the
+    look-up takes over after a while.
+    """
+    key = found.call
+    if found.status or key is None:
+        return not found.status and route.repeatable
+    waiting = await call.house.store.glance(lambda loads: loads.gateway_call(found.account_id, key))
+    return waiting is not None and waiting.state != "started"
 
 
 def _rendered(route: Route, call: Call, result: Any) -> str | None:
@@ -78,11 +99,17 @@ def _repeated(found: StoredAnswer, asked: StoredAnswer) -> Response:
     if found.status == 0:
         raise Refusal(
             "request_under_way",
-            "the first request with this Idempotency-Key has no answer yet; if it was cut off, look at what it was "
-            "about before sending another one",
+            "the first request with this Idempotency-Key has no answer yet; send it again in a moment",
             headers={"Retry-After": "1"},
         )
     return Response(found.body, found.status, {"Idempotency-Replayed": "true"}, media_type=_JSON)
+
+
+def _begun(records: Sequence[Record]) -> str | None:
+    """The gateway call that a request goes on with: the one that it starts, or else one that is there."""
+    calls = [record for record in records if isinstance(record, GatewayCall)]
+    started = [call for call in calls if call.version == 1 and call.state == "started"]
+    return next((call.key for call in started or calls), None)
 
 
 @dataclass
@@ -93,15 +120,27 @@ class _Answered(Exception):
 
 
 class _Once:
-    """A ``Store`` for one request: its first change notes the request in the same transaction."""
+    """A ``Store`` for one request: its first change notes the request in the same transaction.
 
-    def __init__(self, store: Store, stored: StoredAnswer, render: Callable[[Any], str | None]) -> None:
+    ``found`` is what a request that was cut off has left. Then its effect is there, and it changes nothing any more,
+    unless it is ``repeatable``.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        stored: StoredAnswer,
+        render: Callable[[Any], str | None],
+        found: StoredAnswer | None,
+        repeatable: bool,
+    ) -> None:
         self._store, self._stored, self._render = store, stored, render
-        self._noted: StoredAnswer | None = None
+        self._noted = found
+        self._is_done = found is not None and not repeatable
 
     async def change(self, decide: Decide[T]) -> T:
         if self._noted is not None:
-            return await self._store.change(decide)
+            return await self._store.change(self._only_look(decide) if self._is_done else decide)
 
         async def decide_once(loads: Loads) -> tuple[tuple[T, StoredAnswer | None], Sequence[Record]]:
             found = await loads.stored_answer(self._stored.account_id, self._stored.id)
@@ -111,13 +150,22 @@ class _Once:
             if not records:
                 return (result, None), ()
             body = self._render(result)
-            noted = self._stored
+            noted = msgspec.structs.replace(self._stored, call=_begun(records))
             if body is not None:
                 noted = msgspec.structs.replace(noted, status=200, body=body)
             return (result, noted), (*records, noted)
 
         result, self._noted = await self._store.change(decide_once)
         return result
+
+    def _only_look(self, decide: Decide[T]) -> Decide[T]:
+        async def decide_nothing(loads: Loads) -> tuple[T, Sequence[Record]]:
+            result, records = await decide(loads)
+            if records and self._noted is not None:
+                raise _Answered(self._noted)
+            return result, ()
+
+        return decide_nothing
 
     async def keep(self, response: Response) -> None:
         """Store an answer whose effect, if it has any, is stored already."""
@@ -127,7 +175,8 @@ class _Once:
             self._stored,
             status=response.status_code,
             body=bytes(response.body).decode(),
-            version=1 if self._noted is None else 2,
+            version=1 if self._noted is None else self._noted.version + 1,
+            call=None if self._noted is None else self._noted.call,
         )
 
         async def decide(loads: Loads) -> tuple[None, Sequence[Record]]:

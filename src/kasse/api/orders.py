@@ -205,6 +205,7 @@ async def close(call: Call) -> OrderDetails:
     _BASE + "/{order_id}/cancel",
     "Cancel an order of which nothing is captured",
     scopes=WRITE_SHOPPING,
+    repeatable=True,
     body=CancelOrder,
     body_required=False,
     reply=OrderReply,

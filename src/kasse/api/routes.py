@@ -79,6 +79,7 @@ class Route:
     makes the answer's body of it: so the answer can be stored in the same transaction as the effect.
 
     ``scopes`` is None where no token is asked for. ``query`` holds the schemas of its query parameters.
+    ``repeatable`` where asking again comes to the same, so that a request that was cut off may go its whole way again.
     ``may_wait`` where a 202 says that the outcome is not known yet. ``secret_body`` keeps the body out of the order's
     history, ``secret_answer`` the answer out of what is kept for a repeated ``Idempotency-Key``.
     """
@@ -94,6 +95,7 @@ class Route:
     renders: type | None = None
     tag: str = ""
     query: Mapping[str, Any] = field(default_factory=dict)
+    repeatable: bool = False
     may_wait: bool = False
     refusals: tuple[str, ...] = ()
     secret_body: bool = False

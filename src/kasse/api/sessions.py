@@ -155,6 +155,7 @@ async def get(call: Call) -> Any:
     "/v1/sessions/{session_id}/cancel",
     "Cancel a session that is not paid",
     scopes=WRITE_CHECKOUT,
+    repeatable=True,
     reply=CheckoutSession,
 )
 async def cancel(call: Call) -> Any:

@@ -112,20 +112,25 @@ class RequestNote(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks for a change, with what rights, in which request."""
+    """Who asks for a change, with what rights, in which request.
+
+    ``begun`` is the key of the gateway call that this same request has made before, when it is sent again after it was
+    cut off: that call is not made a second time.
+    """
 
     account_id: str
     by: str
     scopes: frozenset[str]
     request_id: str
     request: RequestNote | None = None
+    begun: str | None = None
 
 
 class StoredAnswer(msgspec.Struct, frozen=True):
     """What a request with an ``Idempotency-Key`` was answered (auth reference, A-10).
 
     ``id`` is made of the key, the method and the path. While ``status`` is 0 the request is still under way, or was
-    cut off after its effect was stored.
+    cut off after its effect was stored. ``call`` is the key of the gateway call that it waits for.
     """
 
     account_id: str
@@ -135,6 +140,7 @@ class StoredAnswer(msgspec.Struct, frozen=True):
     status: int = 0
     body: str = ""
     version: int = 1
+    call: str | None = None
 
 
 def account_id(text: str) -> str:

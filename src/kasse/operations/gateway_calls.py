@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import structlog
 
-from kasse.domain.transaction import CallState, GatewayCall, PaymentError, Transaction
+from kasse.domain.access import Caller
+from kasse.domain.transaction import CallKind, CallState, GatewayCall, PaymentError, Transaction
 from kasse.gateways.port import (
     Answer,
     Approved,
@@ -25,7 +26,7 @@ from kasse.gateways.port import (
 )
 from kasse.gateways.watched import watched
 from kasse.operations.house import House
-from kasse.operations.settling import Settled, begin_to_close, settle
+from kasse.operations.settling import Settled, begin_to_close, load_call, settle
 
 _log = structlog.get_logger()
 
@@ -48,6 +49,18 @@ def instruction(house: House, call: GatewayCall, transaction: Transaction) -> In
         method=transaction.payment_product_type,
         automatic=call.automatic,
     )
+
+
+async def begun(house: House, caller: Caller, about: str, *kinds: CallKind) -> Settled | None:
+    """Where a call has led that the same request made before it was cut off: it is not made again.
+
+    ``about`` is the transaction or session that it must belong to, ``kinds`` what it must be.
+    """
+    key = caller.begun
+    if key is None:
+        return None
+    found = await house.store.read(lambda loads: load_call(loads, caller.account_id, key))
+    return found if found.call.kind in kinds and about in (found.transaction.id, found.session.id) else None
 
 
 async def make_call(house: House, call: GatewayCall, transaction: Transaction, card: CardDetails | None) -> Settled:

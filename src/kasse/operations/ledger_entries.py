@@ -76,10 +76,20 @@ async def record(house: House, caller: Caller, order_id: str, kind: EntryKind, r
         step = history.advance(state, EntryAdded(entry), caller, house.ids.uuid(), entry.created_at)
         return entry, (step,)
 
-    found = await house.store.change(decide)
+    transaction_id = await _begun(house, caller)
+    found = await house.store.change(decide) if transaction_id is None else transaction_id
     if isinstance(found, Entry):
         return found
     return await _through_gateway(house, caller, kind, request, found)
+
+
+async def _begun(house: House, caller: Caller) -> str | None:
+    """The transaction that the same request has called the gateway about before it was cut off."""
+    key = caller.begun
+    if key is None:
+        return None
+    call = await house.store.read(lambda loads: loads.gateway_call(caller.account_id, key))
+    return None if call is None else call.transaction_id
 
 
 def _require_authorization_id(state: OrderState, kind: EntryKind, request: EntryRequest) -> None:

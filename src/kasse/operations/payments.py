@@ -22,7 +22,7 @@ from kasse.domain.transaction import GatewayCall, Transaction
 from kasse.gateways.port import CardDetails, Gateway, Method, offered
 from kasse.gateways.zero import ZERO
 from kasse.operations import intents, orders, sessions, transactions
-from kasse.operations.gateway_calls import close_attempt, look_up, make_call
+from kasse.operations.gateway_calls import begun, close_attempt, look_up, make_call
 from kasse.operations.house import House
 from kasse.operations.intents import first_look_up
 from kasse.operations.settling import Settled, owed_on_cancel
@@ -63,6 +63,9 @@ async def pay(
     session_cancelled, session_expired, session_locked, session_changed, nothing_left_to_pay, line_being_paid,
     order_not_open, not_payable, missing_field), and ``CardRefused`` when the gateway does not take such a card.
     """
+    settled = await begun(house, caller, session_id, "authorize")
+    if settled is not None:
+        return settled
     port, card = check_card(house, caller.account_id, method, card)
     call, transaction = await _start(house, caller, session_id, method, port.name, if_unmodified_since)
     return await make_call(house, call, transaction, card)

@@ -20,7 +20,7 @@ from kasse.domain.transaction import CallKind, GatewayCall, PaymentError, Transa
 from kasse.domain.transaction_lines import fall_on_lines, left_on_lines, require_lines
 from kasse.gateways.port import Approved, Declined, offered
 from kasse.operations import intents
-from kasse.operations.gateway_calls import close_attempt, follow, make_call
+from kasse.operations.gateway_calls import begun, close_attempt, follow, make_call
 from kasse.operations.house import House
 from kasse.operations.settling import Settled, decide_held
 from kasse.store.port import Loads, Record
@@ -76,14 +76,20 @@ async def operate(
     Raises ``Refusal``: transaction_not_found, wrong_status, amount_not_positive, amount_above_left, outcome_unknown,
     gateway_declined (the refusal is recorded on the transaction as a failed event).
     """
-    if kind == "void":
-        ended = await _end_held(house, caller, transaction_id)
+    settled = await begun(house, caller, transaction_id, kind)
+    if settled is None and kind == "void":
+        ended = await begun(house, caller, transaction_id, "authorize") or await _end_held(
+            house, caller, transaction_id
+        )
         if ended is not None:
             return ended
-    call, transaction = await _start(house, caller, transaction_id, kind, request)
-    settled = await make_call(house, call, transaction, None)
+    if settled is None:
+        call, transaction = await _start(house, caller, transaction_id, kind, request)
+        settled = await make_call(house, call, transaction, None)
     if settled.known and settled.error is not None:
-        raise Refusal("gateway_declined", f"the gateway refused to {kind} {call.amount}: {settled.error.message}")
+        raise Refusal(
+            "gateway_declined", f"the gateway refused to {kind} {settled.call.amount}: {settled.error.message}"
+        )
     return settled
 
 
@@ -115,6 +121,9 @@ async def confirm(house: House, caller: Caller, transaction_id: str, told: Confi
     Raises ``Refusal``: transaction_not_found, wrong_status (not a method that the merchant confirms), wrong_state (not
     on hold any more), amount_mismatch.
     """
+    confirmed = await begun(house, caller, transaction_id, "authorize")
+    if confirmed is not None:
+        return confirmed
     transaction = await get(house, caller.account_id, transaction_id)
     if told.amount is not None and told.amount != transaction.amount:
         raise Refusal(
