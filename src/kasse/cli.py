@@ -217,12 +217,17 @@ def migrate(database: Database = None) -> None:
 @cli.command()
 def verify(database: Database = None) -> None:
     """Rebuild every order from its history and compare; names the first thing that differs."""
+    typer.echo(_verified(read_settings({"database": database})))
+
+
+def _verified(settings: Settings) -> str:
+    """Verify a database; what was found, in words."""
     from kasse.operations.verification import verify as verify_house
 
-    found = _run(read_settings({"database": database}), verify_house)
+    found = _run(settings, verify_house)
     if found.difference is not None:
         _fail(f"a difference after {found.orders} orders and {found.events} events: {found.difference}")
-    typer.echo(f"{found.orders} orders and {found.events} events agree")
+    return f"{found.orders} orders and {found.events} events agree"
 
 
 @cli.command()
@@ -239,6 +244,43 @@ def copy(
     except copying.CopyRefused as error:
         _fail(str(error))
     typer.echo(f"copied {rows} rows to {without_password(there)}; kasse verify checks them")
+
+
+@cli.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="A file that is not there yet.")], database: Database = None
+) -> None:
+    """Write everything, as of one moment, into one file. Servers may go on meanwhile."""
+    from kasse.store import backup as backups
+
+    settings = read_settings({"database": database})
+    try:
+        with backups.new_file(file) as part:
+            asyncio.run(backups.back_up(settings.database, part, _tell_of_table))
+            found = _verified(msgspec.structs.replace(settings, database=f"sqlite:///{part}"))
+    except backups.BackupRefused as error:
+        _fail(str(error))
+    typer.echo(f"{file} holds {without_password(settings.database)}: {found}")
+
+
+@cli.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What kasse backup has written.")],
+    database: Database = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Remove what the database holds.")] = False,
+) -> None:
+    """Put a backup into an empty database, of either engine. Stop its servers first."""
+    from kasse.store import backup as backups
+    from kasse.store import copying
+
+    settings = read_settings({"database": database})
+    try:
+        asyncio.run(backups.restore(file, settings.database, _tell_of_table, replace=replace))
+    except copying.TargetNotEmpty as error:
+        _fail(f"{error}; --replace removes what is there")
+    except (backups.BackupRefused, copying.CopyRefused) as error:
+        _fail(str(error))
+    typer.echo(f"{without_password(settings.database)} holds what {file} holds: {_verified(settings)}")
 
 
 def _tell_of_table(name: str, rows: int, done: bool) -> None:

@@ -25,6 +25,10 @@ class CopyRefused(Exception):
     """The copy cannot be made; the target is as it was."""
 
 
+class TargetNotEmpty(CopyRefused):
+    """The target holds something already."""
+
+
 class Side(Protocol):
     """A database inside the transaction that the copy reads or writes it in."""
 
@@ -38,17 +42,25 @@ class Side(Protocol):
 
     def rows(self, table: Table, columns: Sequence[str]) -> AsyncIterator[Row]: ...
 
+    async def clear(self) -> None:
+        """Remove every row, for good only when the transaction ends."""
+        ...
+
     async def put(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None: ...
 
 
-async def copy(source: str, target: str, tell: Callable[[str, int, bool], None]) -> int:
+async def copy(source: str, target: str, tell: Callable[[str, int, bool], None], *, replace: bool = False) -> int:
     """Copy everything from one database (a URL) to an empty other one; answers the number of rows.
+
+    With ``replace`` the other one need not be empty: what it holds is removed.
 
     ``tell`` hears of each table: its name, the rows so far, and whether that is all of them.
     Raises ``CopyRefused`` (the target is not empty, or they do not have the same tables), ``StoreUnavailable``.
     """
     async with _side(source, write=False) as here, _side(target, write=True) as there:
         await _require_same_tables(here, there)
+        if replace:
+            await there.clear()
         await _require_empty(there)
         total = 0
         for table in TABLES:
@@ -75,7 +87,7 @@ async def _require_empty(target: Side) -> None:
     held = {table.name: await target.count(table.name) for table in TABLES}
     found = ", ".join(f"{name} ({count})" for name, count in held.items() if count)
     if found:
-        raise CopyRefused(f"expected an empty database to copy to, it holds {found}; nothing was copied")
+        raise TargetNotEmpty(f"expected an empty database to copy to, it holds {found}; nothing was copied")
 
 
 async def _copy_table(source: Side, target: Side, table: Table, tell: Callable[[str, int, bool], None]) -> int:

@@ -49,6 +49,9 @@ class PostgresSide:
             async for row in self._connection.cursor(sql, prefetch=_PREFETCH):
                 yield row
 
+    async def clear(self) -> None:
+        await self._fetch(f"TRUNCATE {', '.join(table.name for table in TABLES)}")
+
     async def put(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Rows go in under the name of their account: the database takes no others (see ``kasse_lock``)."""
         types = await self._types_of(table)

@@ -11,7 +11,7 @@ import apsw
 
 from kasse.store.port import StoreUnavailable
 from kasse.store.sqlite import SqliteStore
-from kasse.store.tables import Table
+from kasse.store.tables import TABLES, Table
 
 _BUSY_MS = 15_000
 
@@ -35,6 +35,10 @@ class SqliteSide:
         sql = f"SELECT {', '.join(columns)} FROM {table.name} ORDER BY {', '.join(order)}"  # noqa: S608
         for row in self._connection.execute(sql):
             yield row
+
+    async def clear(self) -> None:
+        for table in TABLES:
+            self._connection.execute(f"DELETE FROM {table.name}")  # noqa: S608 (a table of ours)
 
     async def put(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         places = ", ".join("?" * len(columns))
