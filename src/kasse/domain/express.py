@@ -250,7 +250,7 @@ def with_reply(session: PaymentSession, reply: Reply, correction_id: str, *, dis
         _require_same_lines(before, reply)
         return with_order(changed, checkout.with_shipping(before, new))
     if reply.amount is None and reply.items is None:
-        return with_order(changed, checkout.with_shipping(before, new))
+        return with_order(changed, _possible(checkout.with_shipping(before, new)))
     order = {**before, **_kept(reply.order), "items": items}
     included = _included(old, new, discount=discount)
     asked = checkout.items_sum(order) + included[0] if reply.amount is None else reply.amount
@@ -259,10 +259,14 @@ def with_reply(session: PaymentSession, reply: Reply, correction_id: str, *, dis
         items.append(_correction(correction_id, beyond - included[0]))
     order["amount"] = checkout.items_sum(order)
     order.pop("shipping_option", None)
-    order = checkout.with_shipping(order, new)
+    return with_order(changed, _possible(checkout.with_shipping(order, new)))
+
+
+def _possible(order: dict[str, Any]) -> dict[str, Any]:
+    """The same. Without its shipping, an order of which something was taken off may come to less than nothing."""
     if not 0 <= order["amount"] <= MAX_AMOUNT:
         raise callback_failed(f"the amount would be {order['amount']}")
-    return with_order(changed, order)
+    return order
 
 
 def _included(old: Option | None, new: Option | None, *, discount: bool) -> list[int]:
