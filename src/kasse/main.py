@@ -82,29 +82,36 @@ async def open_house(
 
     Raises ``StoreUnavailable``, ``GatewayNotUsable``.
     """
-    clock, ids, watch = clock or SystemClock(), ids or Ids(), watch or Watch()
+    watch = watch or Watch()
     store = watched_store(await open_store(settings.database), watch)
     try:
-        tokens = Tokens(
-            store,
-            clock,
-            ids,
-            issuer=settings.base_url,
-            lifetime=timedelta(seconds=settings.token_lifetime),
-            rotation=timedelta(seconds=settings.key_rotation),
-        )
-        gateways = all_gateways(Surroundings(store, clock, settings.base_url))
-        pepper = await _pepper(store, ids, clock)
-        merchants = Questions(
-            watched_outgoing(Outgoing(), watch, "question"),
-            describe=lambda session: msgspec.json.encode(sessions.session_reply(session)),
-            parse=wire.parse,
-            allow_private=partial(_allow_private, settings),
-            timeout_s=settings.express_timeout,
-        )
-        yield House(store, gateways, clock, ids, tokens, pepper, settings, merchants, watch)
+        yield await furnish(store, settings, clock or SystemClock(), ids or Ids(), Outgoing(), watch)
     finally:
         await store.close()
+
+
+async def furnish(
+    store: Store, settings: Settings, clock: Clock, ids: Ids, outgoing: Outgoing, watch: Watch
+) -> House:
+    """A house on a store that is open. Raises ``StoreUnavailable``, ``GatewayNotUsable``."""
+    tokens = Tokens(
+        store,
+        clock,
+        ids,
+        issuer=settings.base_url,
+        lifetime=timedelta(seconds=settings.token_lifetime),
+        rotation=timedelta(seconds=settings.key_rotation),
+    )
+    gateways = all_gateways(Surroundings(store, clock, settings.base_url))
+    pepper = await _pepper(store, ids, clock)
+    merchants = Questions(
+        watched_outgoing(outgoing, watch, "question"),
+        describe=lambda session: msgspec.json.encode(sessions.session_reply(session)),
+        parse=wire.parse,
+        allow_private=partial(_allow_private, settings),
+        timeout_s=settings.express_timeout,
+    )
+    return House(store, gateways, clock, ids, tokens, pepper, settings, merchants, watch)
 
 
 def _allow_private(settings: Settings, account_id: str) -> bool:
@@ -146,16 +153,9 @@ def api_document(settings: Settings) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def workers(house: House) -> AsyncIterator[None]:
+async def workers(house: House, outgoing: Outgoing | None = None) -> AsyncIterator[None]:
     """What runs beside the requests: callbacks are delivered, overdue gateway calls looked up."""
-    outgoing = watched_outgoing(Outgoing(), house.watch, "delivery")
-    delivery = DeliveryWorker(
-        house.store,
-        outgoing,
-        house.clock,
-        partial(_callback_body, house),
-        allow_private=partial(_allow_private, house.settings),
-    )
+    delivery = delivery_worker(house, outgoing or Outgoing())
     tasks = [
         asyncio.create_task(work) for work in (delivery.run(), _settle(house), _forget(house), _tell_levels(house))
     ]
@@ -165,6 +165,16 @@ async def workers(house: House) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def delivery_worker(house: House, outgoing: Outgoing) -> DeliveryWorker:
+    return DeliveryWorker(
+        house.store,
+        watched_outgoing(outgoing, house.watch, "delivery"),
+        house.clock,
+        partial(_callback_body, house),
+        allow_private=partial(_allow_private, house.settings),
+    )
 
 
 async def _settle(house: House) -> None:

@@ -1,0 +1,248 @@
+"""Merchants and payers, who ask over HTTP, give up, come back, ask twice, and remember what they were told."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.running import Json, line, session_request
+from tests.simulation.network import Answer, Cut, request
+from tests.simulation.world import World
+
+ACCOUNT = "T12345678"
+SHOPPING = f"/v1/accounts/{ACCOUNT}/shopping"
+CALLBACK = "https://shop.example/callback?report_error=true&report_event=CAPTURE&report_event=REFUND&report_event=AUTHORIZATION_VOID"
+GOOD_CARDS = ("4000000000000002", "5200000000000007", "4000200000000008")
+OTHER_CARDS = (
+    *("4000100000000000", "5200000000000015", "4100000000000076"),  # ask for 3-D Secure
+    *("4000300000000006",),  # fails it
+    *("4100000000000001", "5100000000000008"),  # time out when they authorize, having acted or not
+    *("4100000000000019", "5100000000000016"),  # when they capture
+    *("4100000000000027", "5100000000000024"),  # when they refund
+    *("4100000000000043", "5100000000000040"),  # when they void
+)
+DECLINED = 9_955_100
+_AGAIN = (429, 500, 503)
+
+
+@dataclass
+class Deed:
+    """Something that was asked for once, whatever number of requests that took. ``told`` is the last answer."""
+
+    name: str
+    kind: str
+    about: str
+    told: Answer | None = None
+
+
+@dataclass
+class Merchant:
+    """One shop, at which several people work at once."""
+
+    world: World
+    client_id: str
+    client_secret: str
+    token: str = ""
+    deeds: list[Deed] = field(default_factory=list)
+    sessions: list[str] = field(default_factory=list)
+
+    async def ask(self, who: str, method: str, path: str, body: Any = None, key: str | None = None) -> Answer | None:
+        """Ask until there is an answer, with the same key each time; None when it stays unknown."""
+        url = path if path.startswith("/") else f"{SHOPPING}/{path}"
+        for number in range(30):
+            if number:
+                await asyncio.sleep(self.world.chance.uniform(0, 0.5 * number))
+            if not self.token:
+                await self._log_in()
+                continue
+            headers = {"authorization": f"Bearer {self.token}"}
+            if key is not None:
+                headers["idempotency-key"] = key
+            try:
+                answer = await request(self.world, who, method, url, body, headers)
+            except Cut:
+                continue
+            if answer.status == 401:
+                self.token = ""
+                continue
+            if answer.status not in _AGAIN and not (answer.status == 409 and answer.keyword == "request_under_way"):
+                return answer
+        return None
+
+    async def _log_in(self) -> None:
+        login = base64.b64encode(f"{self.client_id}:{self.client_secret}".encode()).decode()
+        body = {"grant_type": "client_credentials", "audience": f"https://api.dintero.com/v1/accounts/{ACCOUNT}"}
+        try:
+            url = f"/v1/accounts/{ACCOUNT}/auth/token"
+            answer = await request(self.world, "merchant", "POST", url, body, {"authorization": f"Basic {login}"})
+        except Cut:
+            return
+        if answer.status == 200:
+            self.token = answer.json()["access_token"]
+
+    async def do(self, kind: str, about: str, method: str, path: str, body: Json) -> Answer | None:
+        """Do something that shall happen once, and remember it."""
+        deed = Deed(f"deed-{len(self.deeds) + 1}", kind, about)
+        self.deeds.append(deed)
+        key = f"key of {deed.name}"
+        deed.told = await self.ask(deed.name, method, path, {**body, "metadata": {"deed": deed.name}}, key)
+        return deed.told
+
+    # -- the story of an order
+
+    async def trade(self, number: int) -> None:
+        """Make an order, let people pay it, and handle what they paid."""
+        chance = self.world.chance
+        await self.world.wait(20)
+        amounts = [
+            chance.choice((100, 990, 12_345, chance.randrange(1, 90_000))) for _ in range(chance.randrange(1, 5))
+        ]
+        if chance.random() < 0.1:
+            amounts = [DECLINED]
+        order = await self._order(number, amounts)
+        if order is None:
+            return
+        await asyncio.gather(*(self._sell(order, amounts) for _ in range(chance.choice((1, 1, 1, 2, 2, 4)))))
+
+    async def _order(self, number: int, amounts: Sequence[int]) -> str | None:
+        items = [line(n, amount) for n, amount in enumerate(amounts, 1)]
+        order = {"currency": "NOK", "items": items, "merchant_reference": f"cart-{number}"}
+        body = {"order": order, "options": {"generate_order_id": "ALPHANUMERIC_9"}}
+        made = await self.ask(f"cart-{number}", "POST", "draft_orders", body, key=f"draft {number}")
+        if made is None or made.status != 200:
+            return None
+        path = f"draft_orders/{made.json()['id']}/complete"
+        done = await self.ask(f"cart-{number}", "PUT", path, {}, key=f"complete {number}")
+        return None if done is None or done.status != 200 else str(done.json()["orders"][0]["order_id"])
+
+    async def _sell(self, order: str, amounts: Sequence[int]) -> None:
+        """Open a session for some lines, have it paid, and handle the money."""
+        chance = self.world.chance
+        everything = range(1, len(amounts) + 1)
+        lines = sorted(chance.sample(everything, chance.randrange(1, len(amounts) + 1)))
+        chosen = list(everything) if chance.random() < 0.6 else lines
+        body = session_request(chosen, url={"callback_url": CALLBACK})
+        answer = await self.ask("shop", "POST", f"orders/{order}/sessions", body, key=f"session {chance.random()}")
+        if answer is None or answer.status != 200:
+            return
+        session = str(answer.json()["id"])
+        self.sessions.append(session)
+        await self._after(session, order, amounts)
+
+    async def trade_directly(self, number: int) -> None:
+        """A session that belongs to no order."""
+        chance = self.world.chance
+        await self.world.wait(20)
+        amount = chance.randrange(100, 90_000)
+        order = {"amount": amount, "currency": "NOK", "merchant_reference": f"direct-{number}"}
+        url = {"return_url": "https://shop.example/done", "callback_url": CALLBACK}
+        body = {"url": url, "order": order, "profile_id": "default"}
+        answer = await self.ask("shop", "POST", "/v1/sessions-profile", body, key=f"direct {number}")
+        if answer is None or answer.status != 200:
+            return
+        session = str(answer.json()["id"])
+        self.sessions.append(session)
+        await self._after(session, None, [amount])
+
+    async def _after(self, session: str, order: str | None, amounts: Sequence[int]) -> None:
+        chance = self.world.chance
+        payers = [self._payer(session) for _ in range(chance.choice((1, 1, 1, 2, 3)))]
+        others = [self._cancel(session)] if chance.random() < 0.15 else []
+        await asyncio.gather(*payers, *others)
+        await asyncio.gather(*(self._handle(session, order, amounts) for _ in range(chance.choice((1, 1, 2)))))
+
+    async def _cancel(self, session: str) -> None:
+        await self.world.wait(30)
+        await self.ask("shop", "POST", f"/v1/sessions/{session}/cancel", {})
+
+    async def _handle(self, session: str, order: str | None, amounts: Sequence[int]) -> None:
+        """Capture, refund and void, as it comes."""
+        chance = self.world.chance
+        found = await self.ask("clerk", "GET", f"/v1/sessions/{session}")
+        transaction = found.json().get("transaction_id") if found is not None and found.status == 200 else None
+        if transaction is None:
+            return
+        for _ in range(chance.randrange(0, 5)):
+            await self.world.wait(15)
+            kind = chance.choice(("capture", "capture", "capture", "refund", "refund", "void"))
+            if order is not None and chance.random() < 0.6:
+                plural = {"capture": "captures", "refund": "refunds", "void": "cancellations"}[kind]
+                lines = sorted(chance.sample(range(1, len(amounts) + 1), chance.randrange(1, len(amounts) + 1)))
+                items = [{"line_id": n, "amount": self._part(amounts[n - 1])} for n in lines]
+                await self.do(kind, order, "POST", f"orders/{order}/{plural}", {"items": items})
+            elif kind == "void":
+                await self.ask("clerk", "POST", f"/v1/transactions/{transaction}/void", {}, key=f"{chance.random()}")
+            else:
+                body = {"amount": self._part(sum(amounts))}
+                await self.do(kind, transaction, "POST", f"/v1/transactions/{transaction}/{kind}", body)
+
+    def _part(self, amount: int) -> int:
+        return amount if self.world.chance.random() < 0.5 else self.world.chance.randrange(1, amount + 2)
+
+    # -- payers
+
+    async def _payer(self, session: str) -> None:
+        """Pay, in one way or another, perhaps several times, and perhaps leave in the middle of it."""
+        chance = self.world.chance
+        await self.world.wait(20)
+        for _ in range(chance.randrange(1, 4)):
+            card = chance.choice(GOOD_CARDS if chance.random() < 0.5 else OTHER_CARDS)
+            way = self._at_the_api if chance.random() < 0.5 else self._at_the_page
+            with_luck = await way(session, card)
+            if with_luck and chance.random() < 0.8:
+                return
+            await self.world.wait(20)
+
+    async def _at_the_api(self, session: str, card: str) -> bool:
+        path = f"/v1/accounts/{ACCOUNT}/sandbox/sessions/{session}/pay"
+        answer = await self.ask("payer", "POST", path, {"card": card})
+        if answer is None or answer.status != 200:
+            return False
+        reply = answer.json()
+        if reply["action_url"]:
+            await self._confirm(reply["action_url"])
+        return reply["status"] == "AUTHORIZED"
+
+    async def _at_the_page(self, session: str, card: str) -> bool:
+        chance = self.world.chance
+        form = {"card_number": card, "card_expiry": "12/33", "card_cvc": "123"}
+        if chance.random() < 0.1:
+            await self._visit("POST", f"/v1/view/{session}/cancel", {})
+            return False
+        answer = await self._visit("POST", f"/v1/view/{session}/pay", form)
+        if answer is None:
+            # What has become of it? He looks at the page, and may press the button again.
+            await self._visit("GET", f"/v1/view/{session}")
+            return False
+        place = answer.headers.get("location", "")
+        if "/sandbox/challenge/" in place:
+            await self._confirm(place)
+        return answer.status == 200
+
+    async def _confirm(self, place: str) -> None:
+        """What the payer does at his bank."""
+        chance = self.world.chance
+        if chance.random() < 0.25:
+            return
+        await self.world.wait(60)
+        said = "approve" if chance.random() < 0.7 else "reject"
+        answer = await self._visit("POST", f"{urlsplit(place).path}/{said}", {})
+        back = answer.headers.get("location") if answer is not None else None
+        if back is None:
+            return
+        # He comes back, once or twice, while he may be pressing a button in another window.
+        window = urlsplit(back).path.rpartition("/redirect/")[0].rpartition("/")[2]
+        visits = [self._visit("GET", back) for _ in range(chance.randrange(0, 3))]
+        if chance.random() < 0.3:
+            visits.append(self._visit("POST", f"/v1/view/{window}/cancel", {}))
+        await asyncio.gather(*visits)
+
+    async def _visit(self, method: str, url: str, form: dict[str, str] | None = None) -> Answer | None:
+        try:
+            return await request(self.world, "payer", method, url, form=form)
+        except Cut:
+            return None

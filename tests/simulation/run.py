@@ -1,0 +1,150 @@
+"""One run: a world from a seed, some trade in it, then all is well again, and the accounts must agree."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+
+from kasse.domain.access import ServerSecret
+from kasse.gateways.port import NoAnswer
+from kasse.main import delivery_worker
+from kasse.operations import accounts, payments
+from kasse.store.port import StoreUnavailable
+from kasse.store.sqlite_reads import from_milliseconds
+from tests.running import SCOPES
+from tests.simulation import faults, loop
+from tests.simulation.audit import audit
+from tests.simulation.network import FarGateway, FarReceivers, Garbled, Receivers
+from tests.simulation.people import ACCOUNT, Merchant
+from tests.simulation.world import Process, World
+
+_EXPECTED = (Garbled, NoAnswer, StoreUnavailable, TimeoutError)
+_MOST_ROUNDS = 1_000
+
+
+@dataclass
+class Ran:
+    """What a run came to. ``digest`` stands for all that happened in it: runs of one seed have one digest."""
+
+    seed: int
+    problems: list[str]
+    digest: str
+    requests: int
+    seconds: float
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def simulate(seed: int, tell: Callable[[str], None] | None = None) -> Ran:
+    """Run one seed. ``tell`` gets every line of the story."""
+    digest = hashlib.sha256()
+
+    def told(line: str) -> None:
+        digest.update(line.encode())
+        if tell is not None:
+            tell(line)
+
+    chance = random.Random(f"{seed} story")
+    world = World(seed, faults.Faults(), chance, told)
+    with structlog.testing.capture_logs() as logs:
+        loop.run(world.loop, _story(world))
+    world.problems += [text for entry in logs if (text := _unexpected(entry))]
+    counts = dict(world.counts)
+    for count in sorted(counts.items()):
+        digest.update(repr(count).encode())
+    seconds = world.loop.time()
+    world.store.connection.close()
+    return Ran(seed, world.problems, digest.hexdigest(), world.requests, seconds, counts)
+
+
+def _unexpected(entry: dict[str, object]) -> str | None:
+    """An error in the log that no fault of the simulation explains."""
+    error = entry.get("exc_info")
+    if entry["log_level"] != "error" or isinstance(error, _EXPECTED):
+        return None
+    if error is None and entry.get("event") in (
+        "store_unavailable",
+        "deliveries_not_claimed",
+        "delivery_left_to_its_lease",
+    ):
+        return None
+    return f"the log says {entry.get('event')}: {error!r} {entry.get('error', '')} {entry.get('where', '')}"
+
+
+async def _story(world: World) -> None:
+    chance = world.chance
+    receivers = Receivers(world)
+    world.furnish_gateway = FarGateway
+    world.furnish_outgoing = lambda process: FarReceivers(process, receivers)
+    merchant = await _set_up(world)
+    world.faults = faults.draw(chance)
+    world.haste = chance.choice((0.05, 0.2, 1.0))
+    world.note(f"seed {world.seed}; faults: {world.faults}")
+    servers = chance.choice((1, 1, 2, 3))
+    beside = [world.beside(world.keep_alive(servers)), world.beside(world.move_clocks())]
+    trades = [merchant.trade(number) for number in range(chance.randrange(1, 5))]
+    trades += [merchant.trade_directly(number) for number in range(chance.choice((0, 0, 1, 2)))]
+    await asyncio.gather(*trades)
+    for task in beside:
+        task.cancel()
+    await _heal(world, receivers)
+    await audit(world, merchant, receivers)
+
+
+async def _set_up(world: World) -> Merchant:
+    """An account, a client, and a first server, while nothing goes wrong yet."""
+    secret = ServerSecret("pepper", "pepper", world.now())
+
+    async def decide(loads: object) -> tuple[None, list[ServerSecret]]:
+        return None, [secret]
+
+    await world.store.change(decide)
+    process = await world.start_process()
+    assert process.house is not None
+    await accounts.create_account(process.house, ACCOUNT, "Fjord & Fjell")
+    client, secret_of_client = await accounts.create_client(process.house, "simulation", ACCOUNT, scopes=SCOPES)
+    return Merchant(world, client.client_id, secret_of_client)
+
+
+async def _heal(world: World, receivers: Receivers) -> None:
+    """Nothing goes wrong any more, and time passes: whatever was left open must come to its end."""
+    world.note("from here on all is well")
+    for process in list(world.processes):
+        world.kill(process, "the last ones are taken down")
+    away, world.faults = world.faults, faults.Faults(receivers_back_after=world.faults.receivers_back_after)
+    if world.chance.random() < 0.5:
+        # Requests that are still on their way arrive before anybody looks.
+        await asyncio.sleep(2 * away.gateway_latest)
+    process = await world.start_process(with_workers=False)
+    world.ended, world.ended_at = True, world.now()
+    await _work_off(world, process, receivers)
+    await asyncio.sleep(3 * away.gateway_latest + 100)
+    await _work_off(world, process, receivers)
+
+
+async def _work_off(world: World, process: Process, receivers: Receivers) -> None:
+    """Do what is due, and let the time come at which the next thing is."""
+    assert process.house is not None
+    worker = delivery_worker(process.house, FarReceivers(process, receivers))
+    for _ in range(_MOST_ROUNDS):
+        if await payments.settle_due(process.house) + await worker.deliver_due():
+            continue
+        due = _next_due(world)
+        if due is None:
+            return
+        world.ahead += max(timedelta(), from_milliseconds(due) - world.now()) + timedelta(milliseconds=1)
+    world.problem("the work never ends")
+
+
+def _next_due(world: World) -> int | None:
+    sql = (
+        "SELECT min(at) FROM (SELECT min(look_up_at) AS at FROM gateway_calls WHERE state <> 'done' "
+        "UNION ALL SELECT min(due_at) FROM deliveries WHERE status = 'waiting')"
+    )
+    found: int | None = world.store.connection.execute(sql).get
+    return found

@@ -1,0 +1,53 @@
+"""The SQLite engine on one thread and in memory: the same statements and tables, without waiting for a disk.
+
+Only simulations use it. It passes the same contract as the engines do (tests/store).
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, TypeVar
+
+import apsw
+
+from kasse.store.port import Decide, Query
+from kasse.store.sqlite import SqliteStore, _commit, _Job, _read, migrate
+from kasse.store.sqlite_reads import SqliteLoads
+
+T = TypeVar("T")
+
+
+@functools.cache
+def _template() -> bytes:
+    connection = apsw.Connection(":memory:")
+    migrate(connection)
+    return connection.serialize("main")
+
+
+class MemoryStore(SqliteStore):
+    def __init__(self) -> None:
+        self.connection = apsw.Connection(":memory:", statementcachesize=200)
+        self.connection.deserialize("main", _template())
+        self.connection.execute("PRAGMA foreign_keys = ON")
+        self._memory_loads = SqliteLoads(self.connection)
+        self._closed = False
+
+    async def change(self, decide: Decide[T]) -> T:
+        self._require_open()
+        job: Any = _Job(decide, None, None)  # type: ignore[arg-type]
+        _commit(self.connection, self._memory_loads, [job])
+        if job.error is not None:
+            raise job.error
+        result: T = job.result
+        return result
+
+    async def read(self, query: Query[T]) -> T:
+        self._require_open()
+        return _read(self.connection, self._memory_loads, query)
+
+    async def glance(self, query: Query[T]) -> T:
+        return await self.read(query)
+
+    async def close(self) -> None:
+        self._closed = True
+        self.connection.close()
