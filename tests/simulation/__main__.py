@@ -19,7 +19,8 @@ def main() -> int:
     if asked.seed is not None:
         ran = simulate_with(asked.bug, asked.seed, print)
         print(
-            f"\nseed {ran.seed}: {ran.requests} requests in {ran.seconds:.0f} simulated seconds, digest {ran.digest[:16]}"
+            f"\nseed {ran.seed}: {ran.requests} requests in {ran.seconds:.0f} simulated seconds, "
+            f"digest {ran.digest[:16]}"
         )
         for problem in ran.problems:
             print(f"PROBLEM: {problem}")
@@ -44,7 +45,8 @@ def _many(seeds: range, jobs: int, bug: str | None) -> int:
         print(f"  {name:<32}{count:>9}")
     if failed:
         print(
-            f"{len(failed)} seeds with problems. Tell the story of one: python -m tests.simulation --seed {failed[0].seed}"
+            f"{len(failed)} seeds with problems. "
+            f"Tell the story of one: python -m tests.simulation --seed {failed[0].seed}"
         )
     return 1 if failed else 0
 

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from kasse.domain.callbacks import MAX_RETRIES, Delivery
 from kasse.domain.ledger import Entry
 from kasse.domain.session import PaymentSession
 from kasse.domain.transaction import GatewayCall, Transaction, amounts
-from kasse.domain.callbacks import MAX_RETRIES, Delivery
 from kasse.gateways import sandbox
 from kasse.operations.verification import verify
 from tests.simulation.network import Receivers
@@ -67,9 +67,10 @@ class _Books:
         return next(session for session in self.sessions if session.id == id)
 
     def of_line(self, order: str, line_id: int) -> dict[str, int]:
-        sql = "SELECT payable, authorized, cancelled, captured, refunded FROM order_lines WHERE order_ref = ? AND line_id = ?"
         names = ("payable", "authorized", "cancelled", "captured", "refunded")
-        return dict(zip(names, self._rows(sql, (order, line_id)).fetchone(), strict=True))
+        sql = f"SELECT {','.join(names)} FROM order_lines WHERE order_ref = ? AND line_id = ?"  # noqa: S608
+        [row] = self._rows(sql, (order, line_id)).fetchall()
+        return {name: int(str(value)) for name, value in zip(names, row, strict=True)}
 
 
 def _nothing_is_stuck(books: _Books) -> Iterator[str]:
@@ -157,7 +158,7 @@ def _owed(books: _Books) -> Iterator[tuple[str, str | None, str | None, str | No
 
 
 def _done_once(books: _Books, deed: Deed) -> Iterator[str]:
-    """Whoever was told yes finds it, once; whoever was told no finds nothing; who knows nothing finds it once at most."""
+    """Whoever was told yes finds it once, whoever was told no finds nothing, who knows nothing at most once."""
     entries = [entry for entry in books.entries if _deed_of(entry.given.get("metadata")) == deed.name]
     events = [
         event

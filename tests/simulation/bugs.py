@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -15,7 +16,7 @@ from kasse.domain import ledger
 from kasse.domain import session as session_rules
 from kasse.domain.transaction import PaymentError
 from kasse.gateways.port import Approved, Declined, NotFound
-from kasse.operations import payments, settling
+from kasse.operations import gateway_calls, payments, settling
 from tests.simulation.run import Ran, simulate
 
 _NO = Declined(PaymentError("no answer came", type=("ERROR",)))
@@ -27,7 +28,7 @@ def _a_time_out_is_taken_for_a_failure() -> list[Any]:
     async def wrong(house: Any, account_id: str, key: str, answer: Any) -> Any:
         return await settle(house, account_id, key, _NO if answer is None else answer)
 
-    return [mock.patch.object(settling, "settle", wrong)]
+    return [mock.patch.object(gateway_calls, "settle", wrong)]
 
 
 def _a_time_out_is_taken_for_success() -> list[Any]:
@@ -36,23 +37,23 @@ def _a_time_out_is_taken_for_success() -> list[Any]:
     async def wrong(house: Any, account_id: str, key: str, answer: Any) -> Any:
         return await settle(house, account_id, key, Approved() if answer is None else answer)
 
-    return [mock.patch.object(settling, "settle", wrong)]
+    return [mock.patch.object(gateway_calls, "settle", wrong)]
 
 
 def _lines_are_not_claimed() -> list[Any]:
     return [
-        mock.patch.object(session_rules, "check_claim", lambda state, items: None),
+        mock.patch.object(session_rules, "check_claim", return_value=None),
         mock.patch.object(ledger.LineSums, "claim", lambda self, amount: self),
     ]
 
 
 def _a_payment_that_is_not_found_is_not_closed() -> list[Any]:
     """The look-up believes the gateway that it never got the payment, which may still be on its way."""
-    look_up = settling.look_up
+    look_up = gateway_calls.look_up
 
     async def wrong(house: Any, call: Any, transaction: Any) -> Any:
         if call.kind == "authorize" and call.state != "closing":
-            told = settling.instruction(house, call, transaction)
+            told = gateway_calls.instruction(house, call, transaction)
             try:
                 found = await house.gateways[call.gateway].look_up(call.kind, told)
             except Exception:
@@ -61,11 +62,11 @@ def _a_payment_that_is_not_found_is_not_closed() -> list[Any]:
             return await settling.settle(house, call.account_id, call.key, answer)
         return await look_up(house, call, transaction)
 
-    return [mock.patch.object(settling, "look_up", wrong), mock.patch.object(payments, "look_up", wrong)]
+    return [mock.patch.object(gateway_calls, "look_up", wrong), mock.patch.object(payments, "look_up", wrong)]
 
 
 def _a_call_that_is_made_again_has_a_new_key() -> list[Any]:
-    instruction = settling.instruction
+    instruction = gateway_calls.instruction
 
     def wrong(house: Any, call: Any, transaction: Any) -> Any:
         told = instruction(house, call, transaction)
@@ -73,19 +74,19 @@ def _a_call_that_is_made_again_has_a_new_key() -> list[Any]:
             return told
         return told.__class__(**{**vars(told), "key": f"{told.key}:{call.look_ups}"})
 
-    return [mock.patch.object(settling, "instruction", wrong)]
+    return [mock.patch.object(gateway_calls, "instruction", wrong)]
 
 
 def _an_answer_counts_each_time_it_comes() -> list[Any]:
-    load = settling._load
+    load = settling.load_call
 
     async def wrong(loads: Any, account_id: str, key: str) -> Any:
         found = await load(loads, account_id, key)
         if found.call.state == "done" and found.call.kind != "authorize":
-            return settling.replace(found, call=msgspec.structs.replace(found.call, state="unknown"))
+            return replace(found, call=msgspec.structs.replace(found.call, state="unknown"))
         return found
 
-    return [mock.patch.object(settling, "_load", wrong)]
+    return [mock.patch.object(settling, "load_call", wrong)]
 
 
 def _a_payment_that_was_looked_up_owes_no_callback() -> list[Any]:
@@ -128,11 +129,13 @@ def _calls_without_an_answer_are_not_looked_up() -> list[Any]:
 def _a_payment_is_closed_without_saying_so_first() -> list[Any]:
     """The payer who confirms at the same moment, in another window, is recorded as having paid."""
 
-    async def wrong(house: Any, call: Any) -> Any:
-        found = await house.store.glance(lambda loads: settling._load(loads, call.account_id, call.key))
-        return settling.replace(found, call=msgspec.structs.replace(found.call, state="closing"))
+    async def wrong(house: Any, account_id: str, key: str, states: Any) -> Any:
+        found = await house.store.glance(lambda loads: settling.load_call(loads, account_id, key))
+        if found.call.state not in states:
+            return found
+        return replace(found, call=msgspec.structs.replace(found.call, state="closing"))
 
-    return [mock.patch.object(settling, "_begin_to_close", wrong)]
+    return [mock.patch.object(gateway_calls, "begin_to_close", wrong)]
 
 
 BUGS: dict[str, Callable[[], list[Any]]] = {

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -14,8 +13,7 @@ import msgspec
 from kasse.delivery.outgoing import CallFailed, Outgoing, Reply
 from kasse.gateways.port import NoAnswer
 from kasse.gateways.sandbox import Sandbox
-from tests.simulation.faults import Faults
-from tests.simulation.world import SETTINGS, Died, Process, World, short
+from tests.simulation.world import SETTINGS, Process, World, short
 
 
 class Garbled(Exception):
@@ -168,6 +166,7 @@ class FarReceivers(Outgoing):
         *,
         allow_private: bool,
         timeout_s: float,
+        keep: int | None = None,
     ) -> Reply:
         world = self._process.world
         await self._process.step("before a callback")

@@ -205,7 +205,7 @@ class Merchant:
         reply = answer.json()
         if reply["action_url"]:
             await self._confirm(reply["action_url"])
-        return reply["status"] == "AUTHORIZED"
+        return bool(reply["status"] == "AUTHORIZED")
 
     async def _at_the_page(self, session: str, card: str) -> bool:
         chance = self.world.chance

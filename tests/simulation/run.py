@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -18,7 +19,7 @@ from kasse.operations import accounts, payments
 from kasse.store.port import StoreUnavailable
 from kasse.store.sqlite_reads import from_milliseconds
 from tests.running import SCOPES
-from tests.simulation import faults, loop
+from tests.simulation import faults
 from tests.simulation.audit import audit
 from tests.simulation.network import FarGateway, FarReceivers, Garbled, Receivers
 from tests.simulation.people import ACCOUNT, Merchant
@@ -52,7 +53,10 @@ def simulate(seed: int, tell: Callable[[str], None] | None = None) -> Ran:
     chance = random.Random(f"{seed} story")
     world = World(seed, faults.Faults(), chance, told)
     with structlog.testing.capture_logs() as logs:
-        loop.run(world.loop, _story(world))
+        try:
+            world.loop.run_until_complete(_story(world))
+        finally:
+            world.loop.close()
     world.problems += [text for entry in logs if (text := _unexpected(entry))]
     counts = dict(world.counts)
     for count in sorted(counts.items()):
@@ -62,7 +66,7 @@ def simulate(seed: int, tell: Callable[[str], None] | None = None) -> Ran:
     return Ran(seed, world.problems, digest.hexdigest(), world.requests, seconds, counts)
 
 
-def _unexpected(entry: dict[str, object]) -> str | None:
+def _unexpected(entry: Mapping[str, Any]) -> str | None:
     """An error in the log that no fault of the simulation explains."""
     error = entry.get("exc_info")
     if entry["log_level"] != "error" or isinstance(error, _EXPECTED):

@@ -5,6 +5,7 @@ Only simulations use it. It passes the same contract as the engines do (tests/st
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from typing import Any, TypeVar
 
@@ -34,6 +35,7 @@ class MemoryStore(SqliteStore):
 
     async def change(self, decide: Decide[T]) -> T:
         self._require_open()
+        await asyncio.sleep(0)
         job: Any = _Job(decide, None, None)  # type: ignore[arg-type]
         _commit(self.connection, self._memory_loads, [job])
         if job.error is not None:
@@ -43,6 +45,7 @@ class MemoryStore(SqliteStore):
 
     async def read(self, query: Query[T]) -> T:
         self._require_open()
+        await asyncio.sleep(0)
         return _read(self.connection, self._memory_loads, query)
 
     async def glance(self, query: Query[T]) -> T:

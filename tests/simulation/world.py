@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -111,20 +111,20 @@ class World:
         return process
 
     async def _live(self, process: Process, made: asyncio.Event, with_workers: bool) -> None:
+        outgoing = self.furnish_outgoing(process)
         try:
             while True:
                 try:
-                    house = await furnish(process.store, SETTINGS, process.clock, self.ids)
+                    house = await furnish(process.store, SETTINGS, process.clock, self.ids, outgoing)
                     break
                 except StoreUnavailable:
                     await asyncio.sleep(1)
-            sandbox = self.furnish_gateway(process)
-            process.house = replace(house, gateways={"sandbox": sandbox})
+            process.house = replace(house, gateways={**house.gateways, "sandbox": self.furnish_gateway(process)})
             process.app = build_app(process.house)
             made.set()
             self.someone_lives.set()
             if with_workers:
-                async with workers(process.house, self.furnish_outgoing(process)):
+                async with workers(process.house, outgoing):
                     await process.gone.wait()
         except Died:
             pass

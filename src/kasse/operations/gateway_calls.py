@@ -114,22 +114,19 @@ async def look_up(house: House, call: GatewayCall, transaction: Transaction) -> 
         return await close_attempt(house, call, transaction)
     told = instruction(house, call, transaction)
     port = gateway(house, call.gateway)
-    answer: Answer | None = None
     try:
         async with asyncio.timeout(house.settings.gateway_timeout):
             found = await port.look_up(call.kind, told)
-            if not isinstance(found, NotFound):
-                answer = found
-            elif call.kind == "authorize" and isinstance(await port.void(_closing(told)), Approved):
-                answer = Declined(PaymentError("the gateway never received the payment", type=("ERROR",)))
     except (TimeoutError, NoAnswer):
         return await settle(house, call.account_id, call.key, None)
     except Exception as error:
         _log.error("gateway_look_up_failed", gateway=call.gateway, kind=call.kind, key=call.key, exc_info=error)
         return await settle(house, call.account_id, call.key, None)
-    if answer is None and call.kind != "authorize":
-        return await make_call(house, call, transaction, None)
-    return await _settle(house, call, answer)
+    if not isinstance(found, NotFound):
+        return await _settle(house, call, found)
+    if call.kind == "authorize":
+        return await close_attempt(house, call, transaction, (call.state,))
+    return await make_call(house, call, transaction, None)
 
 
 async def close_attempt(
@@ -140,8 +137,9 @@ async def close_attempt(
 ) -> Settled:
     """End a payment whose call is in one of these states: after this the gateway cannot keep it authorized any more.
 
-    That it shall end is committed first, so that a payer who confirms it at the same moment, in another window, does
-    not have a payment recorded that the gateway then releases. What the gateway has taken by then is given back.
+    That it shall end is committed first, so that no payment is recorded that the gateway then releases: the payer may
+    confirm it at the same moment in another window, the payment may arrive while the release is on its way, and the
+    release may arrive long after nobody waits for it. What the gateway has taken by then is given back.
     """
     closing = await begin_to_close(house, call.account_id, call.key, states)
     if closing.call.state != "closing":
@@ -152,13 +150,24 @@ async def close_attempt(
             ended = await _ended(gateway(house, call.gateway), told)
     except (TimeoutError, NoAnswer):
         return await settle(house, call.account_id, call.key, None)
+    except Exception as error:
+        _log.error("gateway_close_failed", gateway=call.gateway, kind=call.kind, key=call.key, exc_info=error)
+        return await settle(house, call.account_id, call.key, None)
     if not ended:
         _log.error("payment_not_closed", gateway=call.gateway, key=call.key)
         return await settle(house, call.account_id, call.key, None)
-    late = house.clock.now(call.account_id) >= closing.session.expires_at
-    message = f"the {'session expired' if late else 'payer left'} before the payment was confirmed"
-    error = PaymentError(message, type=("DECLINED",))
-    return await settle(house, call.account_id, call.key, Declined(error, by_payer=True))
+    return await settle(house, call.account_id, call.key, _why_closed(house, closing))
+
+
+def _why_closed(house: House, closing: Settled) -> Declined:
+    call = closing.call
+    if house.clock.now(call.account_id) >= closing.session.expires_at:
+        message = "the session expired before the payment was confirmed"
+    elif call.action_url is None:
+        return Declined(PaymentError("the gateway did not receive the payment in time", type=("ERROR",)))
+    else:
+        message = "the payer left before the payment was confirmed"
+    return Declined(PaymentError(message, type=("DECLINED",)), by_payer=True)
 
 
 async def _ended(port: Gateway, told: Instruction) -> bool:
