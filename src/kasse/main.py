@@ -90,9 +90,7 @@ async def open_house(
         await store.close()
 
 
-async def furnish(
-    store: Store, settings: Settings, clock: Clock, ids: Ids, outgoing: Outgoing, watch: Watch
-) -> House:
+async def furnish(store: Store, settings: Settings, clock: Clock, ids: Ids, outgoing: Outgoing, watch: Watch) -> House:
     """A house on a store that is open. Raises ``StoreUnavailable``, ``GatewayNotUsable``."""
     tokens = Tokens(
         store,

@@ -24,6 +24,7 @@ from kasse.main import build_app, furnish, workers
 from kasse.operations.house import House
 from kasse.settings import Settings
 from kasse.store.port import Decide, Loads, Query, Record, StoreUnavailable
+from kasse.watch.port import Watch
 from tests.simulation.faults import Faults
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.store import MemoryStore
@@ -115,7 +116,7 @@ class World:
         try:
             while True:
                 try:
-                    house = await furnish(process.store, SETTINGS, process.clock, self.ids, outgoing)
+                    house = await furnish(process.store, SETTINGS, process.clock, self.ids, outgoing, Watch())
                     break
                 except StoreUnavailable:
                     await asyncio.sleep(1)
