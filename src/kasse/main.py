@@ -47,6 +47,7 @@ from kasse.ids import Ids
 from kasse.operations import levels
 from kasse.operations.house import House
 from kasse.operations.payments import settle_due
+from kasse.operations.rates import Rates
 from kasse.operations.tokens import Tokens
 from kasse.operations.transactions import get_with_session
 from kasse.page import routes as page
@@ -109,7 +110,7 @@ async def furnish(store: Store, settings: Settings, clock: Clock, ids: Ids, outg
         allow_private=partial(_allow_private, settings),
         timeout_s=settings.express_timeout,
     )
-    return House(store, gateways, clock, ids, tokens, pepper, settings, merchants, watch)
+    return House(store, gateways, clock, ids, tokens, pepper, settings, merchants, Rates(settings), watch)
 
 
 def _allow_private(settings: Settings, account_id: str) -> bool:

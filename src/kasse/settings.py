@@ -41,6 +41,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     client_timeout: float = 20.0
     keep_alive: int = 60
     stop_timeout: int = 15
+    rate_per_client: str = ""
+    rate_per_account: str = ""
+    rate_of_failed_logins: str = ""
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
     otel: bool = False
@@ -63,8 +66,13 @@ _LEAST = {
 }
 
 
+_RATES = ("rate_per_client", "rate_per_account", "rate_of_failed_logins")
 # What needs an extra, by setting.
-_EXTRAS = (("metrics_port", "metrics", "prometheus_client"), ("otel", "otel", "opentelemetry.exporter.otlp.proto.http"))
+_EXTRAS = (
+    ("metrics_port", "metrics", "prometheus_client"),
+    ("otel", "otel", "opentelemetry.exporter.otlp.proto.http"),
+    *((name, "limits", "limits") for name in _RATES),
+)
 
 
 class SettingsError(Exception):
@@ -141,6 +149,8 @@ def _mistakes(values: Mapping[str, Any]) -> list[str]:
     for name, extra, module in _EXTRAS:
         if values.get(name) and not _is_installed(module):
             found.append(f"{name}: needs what is not installed; pip install 'kasse[{extra}]' does it")
+        elif values.get(name) and name in _RATES and not _is_rate(values[name]):
+            found.append(f"{name}: expected such as 100/second or 20/second;5000/hour, got {values[name]!r}")
     if values.get("log_level", "info") not in ("debug", "info", "warning", "error"):
         found.append(f"log_level: expected debug, info, warning or error, got {values['log_level']!r}")
     return found
@@ -150,4 +160,13 @@ def _is_installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
+        return False
+
+
+def _is_rate(text: str) -> bool:
+    from limits import parse_many
+
+    try:
+        return bool(parse_many(text))
+    except ValueError:
         return False

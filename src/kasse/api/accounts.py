@@ -125,7 +125,9 @@ class KeySet(msgspec.Struct):
 async def get_token(call: Call) -> Answer:
     basic = _basic(call.request.headers.get("authorization", ""))
     asked: TokenRequest = call.body
-    issued = await accounts.grant_token(call.house, call.account_id, basic, asked.grant_type, asked.audience)
+    address = call.request.client.host if call.request.client else ""
+    with call.house.rates.log_in(address):
+        issued = await accounts.grant_token(call.house, call.account_id, basic, asked.grant_type, asked.audience)
     return Answer(issued, headers=_SECRET)
 
 

@@ -93,6 +93,8 @@ async def _answer(route: Route, call: Call) -> Response:
 
 async def _call(house: House, route: Route, request: Request) -> tuple[Call, bytes]:
     account, by, scopes = await _who(house, route, request)
+    if by:
+        house.rates.check(account, by)
     raw_body = await _body(request, house.settings.max_body)
     raw, body = _read_body(route, raw_body)
     note = None

@@ -21,6 +21,7 @@ _ERRORS = {
     404: "There is no such thing",
     409: "Not possible in this state",
     413: "The body is too large",
+    429: "Too many requests; Retry-After says when to try again",
     503: "Not available right now; nothing was stored",
 }
 

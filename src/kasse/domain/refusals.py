@@ -22,6 +22,7 @@ REASONS: dict[str, tuple[int, str]] = {
     "method_not_allowed": (405, "bad_request"),
     "unknown_route": _MISSING,
     "unavailable": (503, "server_error"),
+    "rate_limited": (429, "too_many_requests"),
     "overloaded": (503, "server_error"),
     "server_error": (500, "server_error"),
     # who asks

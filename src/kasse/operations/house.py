@@ -11,6 +11,7 @@ from kasse.domain.session import PaymentSession
 from kasse.gateways.port import Gateway
 from kasse.ids import Ids
 from kasse.operations.health import Readiness
+from kasse.operations.rates import Rates
 from kasse.operations.tokens import Tokens
 from kasse.settings import Settings
 from kasse.store.port import Store
@@ -38,5 +39,6 @@ class House:
     pepper: bytes
     settings: Settings
     merchants: Merchants
+    rates: Rates
     watch: Watch = field(default_factory=Watch)
     readiness: Readiness = field(default_factory=Readiness)
