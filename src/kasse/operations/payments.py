@@ -19,6 +19,7 @@ from kasse.domain.profile import payment_methods
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import PaymentSession, SessionEvent
 from kasse.domain.transaction import GatewayCall, Transaction
+from kasse.domain.transaction_list import marks
 from kasse.gateways.port import CardDetails, Gateway, Method, offered
 from kasse.gateways.zero import ZERO
 from kasse.operations import intents, orders, sessions, transactions
@@ -121,7 +122,7 @@ async def _start(
             lines=session.items,
             entry_id=house.ids.uuid(),
         )
-        records: list[Record] = [paying, transaction, call]
+        records: list[Record] = [paying, transaction, marks(transaction), call]
         if session.order is not None:
             lines = {item.line_id for item in session.items}
             state = await orders.load(loads, caller.account_id, session.order, lines)

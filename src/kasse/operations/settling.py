@@ -31,6 +31,7 @@ from kasse.domain.transaction import (
     TransactionEvent,
     TransactionStatus,
 )
+from kasse.domain.transaction_list import card_marks
 from kasse.gateways.port import Answer, Approved, Declined, OnHold, PayerNeeded, offered
 from kasse.operations import intents, orders
 from kasse.operations.call_entries import authorization_entry, operation_entry
@@ -212,7 +213,7 @@ async def _held(house: House, loads: Loads, before: Settled, answer: OnHold) -> 
     card = answer.card or transaction.card
     transaction = rules.record(transaction, event, "ON_HOLD", card=card)
     session = session_rules.step(before.session, "on_hold", _session_event(house, call, "COMPLETED", now))
-    records: list[Record] = [held, transaction, session]
+    records: list[Record] = [held, transaction, session, *_card_marks(before, transaction)]
     records += _owed(house, session, _occasion(transaction))
     return Settled(held, transaction, session), records
 
@@ -235,6 +236,7 @@ async def _authorization(
         follows, transaction = intents.capture_all(house, transaction)
     transaction = msgspec.structs.replace(transaction, version=before.transaction.version + 1)
     records: list[Record] = [_done(call, error), transaction, *([follows] if follows else [])]
+    records += _card_marks(before, transaction)
     held = before.session.status == "on_hold"
     if approved:
         session = session_rules.step(before.session, "paid", _session_event(house, call, "AUTHORIZED", now))
@@ -261,6 +263,12 @@ async def _authorization(
     if transaction.order is not None:
         records.append(await _order_step(house, loads, transaction, call, what))
     return Settled(_done(call, error), transaction, session, error, follows), records
+
+
+def _card_marks(before: Settled, transaction: Transaction) -> list[Record]:
+    """By what a transaction is found besides, once its card is known."""
+    found = card_marks(transaction) if before.transaction.card is None else None
+    return [] if found is None else [found]
 
 
 async def _operation(

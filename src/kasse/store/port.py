@@ -21,6 +21,7 @@ from kasse.domain.paging import Filters, Page
 from kasse.domain.profile import Profile
 from kasse.domain.session import PaymentSession
 from kasse.domain.transaction import GatewayCall, Transaction
+from kasse.domain.transaction_list import TransactionFilters, TransactionMarks
 
 T = TypeVar("T")
 
@@ -37,6 +38,7 @@ Record = (
     | OrderStep
     | PaymentSession
     | Transaction
+    | TransactionMarks
     | GatewayCall
     | Delivery
     | Attempt
@@ -133,6 +135,9 @@ class Loads(Protocol):
         """The newest sessions of each of several orders (internal ids)."""
 
     async def transaction(self, account_id: str, transaction_id: str) -> Transaction | None: ...
+
+    async def transactions(self, account_id: str, filters: TransactionFilters, page: Page) -> list[Transaction]:
+        """Newest first."""
 
     async def transactions_of_order(self, account_id: str, order: str) -> list[Transaction]:
         """The transactions that pay or tried to pay an order (internal id), oldest first."""

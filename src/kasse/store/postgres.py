@@ -33,7 +33,7 @@ from kasse.store.postgres_errors import Again, ConnectionLost, Faster, opening, 
 from kasse.store.postgres_migrate import migrate
 from kasse.store.postgres_reads import EVERY_ACCOUNT, PostgresLoads, Question, Rows, answer, in_room
 from kasse.store.postgres_writes import LISTED, statement
-from kasse.store.sqlite_reads import milliseconds
+from kasse.store.times import milliseconds
 
 T = TypeVar("T")
 

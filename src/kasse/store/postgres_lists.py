@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kasse.domain.paging import Filters, Page
-from kasse.store.sqlite_reads import milliseconds
+from kasse.store.times import milliseconds
 
 
 def order_list(select: str, filters: Filters, page: Page) -> tuple[str, list[Any]]:

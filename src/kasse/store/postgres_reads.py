@@ -25,9 +25,11 @@ from kasse.domain.paging import Filters, Page
 from kasse.domain.profile import Profile
 from kasse.domain.session import PaymentSession
 from kasse.domain.transaction import GatewayCall, Transaction
+from kasse.domain.transaction_list import TransactionFilters
 from kasse.store.port import MOST_COUNTED, Backlog
 from kasse.store.postgres_lists import after, draft_list, named, order_list, paged
-from kasse.store.sqlite_reads import from_milliseconds, milliseconds
+from kasse.store.times import from_milliseconds, milliseconds
+from kasse.store.transaction_list import transaction_list
 
 T = TypeVar("T")
 Rows = Sequence[Sequence[Any]]
@@ -248,6 +250,10 @@ class PostgresLoads:
 
     async def transaction(self, account_id: str, transaction_id: str) -> Transaction | None:
         return await self._by_key(Transaction, "transactions", account_id, transaction_id)
+
+    async def transactions(self, account_id: str, filters: TransactionFilters, page: Page) -> list[Transaction]:
+        sql, values = transaction_list(filters, page, "$", "room.id")
+        return await self._list(Transaction, account_id, sql, *values)
 
     async def transactions_of_order(self, account_id: str, order: str) -> list[Transaction]:
         sql = "SELECT doc FROM transactions WHERE account_id = room.id AND order_ref = $2 ORDER BY created_at, id"

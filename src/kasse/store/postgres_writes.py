@@ -13,10 +13,11 @@ from kasse.domain.access import Client, Grant, SignatureSecret, SigningKey
 from kasse.domain.history import MOVES_SUMS_ONLY, OrderCreated, OrderStep
 from kasse.domain.ledger import LineSums
 from kasse.domain.order import Line
+from kasse.domain.transaction_list import TransactionMarks
 from kasse.store.port import Record
 from kasse.store.postgres_reads import Seen
-from kasse.store.sqlite_reads import milliseconds
-from kasse.store.sqlite_writes import _SUMS, _TABLES, _doc
+from kasse.store.sqlite_writes import _SUMS, _TABLES, _doc, mark_rows
+from kasse.store.times import milliseconds
 
 LISTED = (Client, Grant, SigningKey, SignatureSecret)
 """The records that decisions look for in lists: whoever adds one must not be overlooked."""
@@ -59,6 +60,11 @@ def statement(commit: UUID, records: Sequence[Record], seen: Sequence[Seen]) -> 
 def _rows(record: Record) -> Iterator[_Row]:
     if isinstance(record, OrderStep):
         yield from _step_rows(record)
+        return
+    if isinstance(record, TransactionMarks):
+        for row in mark_rows(record):
+            # To search by only; a text cannot hold NUL.
+            yield _Row("transaction_marks", True, {**row, "value": row["value"].replace("\0", "\ufffd")}, {})
         return
     table, keys, columns = _TABLES[type(record)]
     yield _Row(table, getattr(record, "version", 1) == 1, keys(record), columns(record), _doc(record))

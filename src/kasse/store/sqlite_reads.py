@@ -6,7 +6,7 @@ The methods are async because the port is, but never wait: the engine runs them 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 import apsw
@@ -21,7 +21,10 @@ from kasse.domain.paging import Filters, Page
 from kasse.domain.profile import Profile
 from kasse.domain.session import PaymentSession
 from kasse.domain.transaction import GatewayCall, Transaction
+from kasse.domain.transaction_list import TransactionFilters
 from kasse.store.port import MOST_COUNTED, Backlog
+from kasse.store.times import from_milliseconds, milliseconds
+from kasse.store.transaction_list import transaction_list
 
 T = TypeVar("T")
 
@@ -33,14 +36,6 @@ _LINES = (
     "SELECT order_ref, line_id, payable, authorized, cancelled, captured, refunded, claimed, doc FROM order_lines "
     "WHERE account_id = ? AND order_ref IN"
 )
-
-
-def milliseconds(time: datetime) -> int:
-    return round(time.timestamp() * 1000)
-
-
-def from_milliseconds(number: int) -> datetime:
-    return datetime.fromtimestamp(number // 1000, UTC).replace(microsecond=number % 1000 * 1000)
 
 
 class SqliteLoads:
@@ -225,6 +220,10 @@ class SqliteLoads:
     async def transaction(self, account_id: str, transaction_id: str) -> Transaction | None:
         sql = "SELECT doc FROM transactions WHERE account_id = ? AND id = ?"
         return self._one(Transaction, sql, account_id, transaction_id)
+
+    async def transactions(self, account_id: str, filters: TransactionFilters, page: Page) -> list[Transaction]:
+        sql, values = transaction_list(filters, page, "?", "?1")
+        return self._all(Transaction, sql, account_id, *values)
 
     async def transactions_of_order(self, account_id: str, order: str) -> list[Transaction]:
         sql = "SELECT doc FROM transactions WHERE account_id = ? AND order_ref = ? ORDER BY created_at, id"

@@ -6,6 +6,7 @@ A record of version 1 is inserted, a later one replaces exactly the version befo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
 import apsw
@@ -18,14 +19,19 @@ from kasse.domain.order import Draft
 from kasse.domain.profile import Profile
 from kasse.domain.session import PaymentSession
 from kasse.domain.transaction import GatewayCall, Transaction
+from kasse.domain.transaction_list import TransactionMarks, last_time
 from kasse.store.port import Contradiction, Record
-from kasse.store.sqlite_reads import milliseconds
+from kasse.store.times import milliseconds
 
 
 def write(connection: apsw.Connection, record: Record) -> None:
     """Write one record. Raises ``Contradiction`` when the version it replaces is not there."""
     if isinstance(record, OrderStep):
         _write_step(connection, record)
+        return
+    if isinstance(record, TransactionMarks):
+        for row in mark_rows(record):
+            _insert(connection, "transaction_marks", row)
         return
     table, keys, columns = _TABLES[type(record)]
     values = {**keys(record), **columns(record), "doc": _doc(record)}
@@ -34,6 +40,12 @@ def write(connection: apsw.Connection, record: Record) -> None:
         _insert(connection, table, values)
     else:
         _replace(connection, table, keys(record), values, version)
+
+
+def mark_rows(record: TransactionMarks) -> list[dict[str, Any]]:
+    of = {"account_id": record.account_id, "transaction_id": record.transaction_id}
+    at = milliseconds(record.created_at)
+    return [{**of, "name": name, "value": value, "created_at": at} for name, value in sorted(record.marks)]
 
 
 def _doc(record: Any) -> str:
@@ -128,6 +140,11 @@ def _write_marks(connection: apsw.Connection, step: OrderStep, marks: Iterable[t
 
 _SUMS = ("payable", "authorized", "cancelled", "captured", "refunded", "claimed")
 
+
+def _milliseconds_or_none(time: datetime | None) -> int | None:
+    return None if time is None else milliseconds(time)
+
+
 _Columns = Callable[[Any], dict[str, Any]]
 
 
@@ -191,6 +208,10 @@ _TABLES: dict[type, tuple[str, _Columns, _Columns]] = {
             "session_id": r.session_id,
             "order_ref": r.order,
             "status": r.status,
+            "amount": r.amount,
+            "merchant_reference_2": r.given.get("merchant_reference_2"),
+            "captured_at": _milliseconds_or_none(last_time(r, "CAPTURE")),
+            "refunded_at": _milliseconds_or_none(last_time(r, "REFUND")),
             "created_at": milliseconds(r.created_at),
             "version": r.version,
         },
@@ -201,7 +222,7 @@ _TABLES: dict[type, tuple[str, _Columns, _Columns]] = {
         lambda r: {
             "transaction_id": r.transaction_id,
             "state": r.state,
-            "look_up_at": None if r.look_up_at is None else milliseconds(r.look_up_at),
+            "look_up_at": _milliseconds_or_none(r.look_up_at),
             "version": r.version,
         },
     ),

@@ -30,6 +30,7 @@ TABLES = (
     Table("ledger_entries", ("account_id", "order_ref", "seq")),
     Table("sessions", ("account_id", "id")),
     Table("transactions", ("account_id", "id")),
+    Table("transaction_marks", ("account_id", "name", "value", "created_at", "transaction_id")),
     Table("gateway_calls", ("account_id", "key")),
     Table("deliveries", ("account_id", "id"), by_arrival=True),
     Table("delivery_attempts", ("account_id", "delivery_id", "number")),
