@@ -34,6 +34,7 @@ from kasse.api import (
 from kasse.api import sandbox as sandbox_api
 from kasse.api.app import build
 from kasse.api.routes import Route
+from kasse.api.transaction_replies import transaction_reply
 from kasse.clock import Clock, SystemClock
 from kasse.delivery.outgoing import Outgoing
 from kasse.delivery.questions import Questions
@@ -212,9 +213,7 @@ async def _callback_body(house: House, delivery: Delivery) -> bytes | None:
     if delivery.transaction_id is None:
         return None
     transaction, session = await get_with_session(house, delivery.account_id, delivery.transaction_id)
-    return msgspec.json.encode(
-        transactions.transaction_reply(transaction, session if delivery.includes_session else None)
-    )
+    return msgspec.json.encode(transaction_reply(transaction, session if delivery.includes_session else None))
 
 
 def application() -> ASGIApp:

@@ -23,7 +23,7 @@ from kasse.api import wire
 from kasse.api.entrance import Entrance, name_route
 from kasse.api.once import answer_once
 from kasse.api.routes import Answer, Call, Route
-from kasse.domain.access import Caller, RequestNote, account_id, allows
+from kasse.domain.access import Caller, RequestNote, account_id, allows, origin
 from kasse.domain.refusals import Refusal
 from kasse.operations.house import House
 from kasse.overload import Gate
@@ -101,7 +101,8 @@ async def _call(house: House, route: Route, request: Request) -> tuple[Call, byt
     if route.method != "GET":
         text = None if route.secret_body or not raw_body else raw_body[:_NOTED_BODY].decode(errors="replace")
         note = RequestNote(route.method, request.url.path, text)
-    caller = Caller(account, by, scopes, request.scope["request_id"], note)
+    came_from = origin(request.headers, request.client.host if request.client else None)
+    caller = Caller(account, by, scopes, request.scope["request_id"], note, came_from)
     return Call(house, request, account, caller, body, raw, route.query), raw_body
 
 

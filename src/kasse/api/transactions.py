@@ -7,16 +7,15 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from kasse.api import fields
-from kasse.api.fields import JsonObject, present
+from kasse.api import transaction_filters
+from kasse.api.fields import JsonObject
 from kasse.api.routes import READ_CHECKOUT, WRITE_CHECKOUT, Answer, Call, Routes
-from kasse.api.sessions import session_reply
+from kasse.api.transaction_replies import transaction_reply
 from kasse.api.wire import Amount, LineId, Text, pointer
 from kasse.domain.ledger import LineAmount
+from kasse.domain.paging import Page
 from kasse.domain.refusals import Refusal
-from kasse.domain.session import PaymentSession
-from kasse.domain.times import rfc3339
-from kasse.domain.transaction import CallKind, Transaction, TransactionEvent
+from kasse.domain.transaction import CallKind
 from kasse.operations import transactions
 from kasse.operations.transactions import Confirmation, OperationRequest
 
@@ -71,7 +70,32 @@ class TransactionReply(msgspec.Struct):
     updated_at: str
     items: list[JsonObject]
     events: list[JsonObject]
+    metadata: JsonObject
+    merchant_reference_2: str | None = None
     card: JsonObject | None = None
+    session: JsonObject | None = None
+
+
+class Update(msgspec.Struct):
+    merchant_reference_2: Text
+
+
+@routes(
+    "GET",
+    "/v1/transactions",
+    "List transactions, newest first",
+    scopes=READ_CHECKOUT,
+    query=transaction_filters.QUERY,
+    reply=list[TransactionReply],
+)
+async def list_all(call: Call) -> Any:
+    includes = transaction_filters.includes(call)
+    wanted = transaction_filters.filters(call)
+    if wanted is None:
+        return []
+    page = Page(call.number("limit", 10, 1, 100), call.query("starting_after"))
+    found = await transactions.list_all(call.house, call.account_id, wanted, page, "session" in includes)
+    return [transaction_reply(transaction, session, includes) for transaction, session in found]
 
 
 @routes(
@@ -79,14 +103,29 @@ class TransactionReply(msgspec.Struct):
     "/v1/transactions/{transaction_id}",
     "Get a transaction",
     scopes=READ_CHECKOUT,
-    query={"includes": {"type": "array", "items": {"type": "string"}}},
+    query={"includes": transaction_filters.INCLUDES},
     reply=TransactionReply,
 )
 async def get(call: Call) -> Any:
+    includes = transaction_filters.includes(call)
     found = await transactions.get_with_session(call.house, call.account_id, call.path("transaction_id"))
-    included = {each for value in call.request.query_params.getlist("includes") for each in value.split(",")}
     transaction, session = found
-    return transaction_reply(transaction, session if "session" in included else None)
+    return transaction_reply(transaction, session if "session" in includes else None, includes)
+
+
+@routes(
+    "PUT",
+    "/v1/transactions/{transaction_id}",
+    "Give a transaction another second reference",
+    scopes=WRITE_CHECKOUT,
+    body=Update,
+    reply=TransactionReply,
+)
+async def update(call: Call) -> Any:
+    body: Update = call.body
+    return transaction_reply(
+        await transactions.update(call.house, call.caller, call.path("transaction_id"), body.merchant_reference_2)
+    )
 
 
 @routes(
@@ -186,53 +225,3 @@ def _metadata(metadata: dict[str, str] | None) -> dict[str, str] | None:
             expected = "metadata values of at most 256 characters"
             raise Refusal("wrong_value", f"expected {expected}, got {len(value)}", path=pointer("/metadata", key))
     return metadata
-
-
-def transaction_reply(transaction: Transaction, session: PaymentSession | None = None) -> dict[str, Any]:
-    given = transaction.given
-    metadata = {"session:profile_id": given.get("session:profile_id")}
-    return {
-        "id": transaction.id,
-        "session_id": transaction.session_id,
-        "status": transaction.status,
-        "amount": transaction.amount,
-        "currency": transaction.currency,
-        "channel": "ecommerce",
-        "payment_product": transaction.payment_product,
-        "payment_product_type": transaction.payment_product_type,
-        "payment_operation": "unscheduled_purchase",
-        "settlement_status": "NOT_SETTLED",
-        "merchant_reference": transaction.merchant_reference,
-        "created_at": rfc3339(transaction.created_at),
-        "updated_at": rfc3339(transaction.updated_at),
-        "items": transaction.items,
-        "metadata": metadata,
-        **fields.given(given, "session:profile_id", "event_reference"),
-        **present(
-            shipping_option=transaction.shipping_option,
-            card=transaction.card,
-            session=session_reply(session) if session else None,
-        ),
-        "events": [_event_reply(event) for event in transaction.events],
-    }
-
-
-def _event_reply(event: TransactionEvent) -> dict[str, Any]:
-    return {
-        "id": event.id,
-        "event": event.event,
-        "transaction_status": event.transaction_status,
-        "success": event.success,
-        "amount": event.amount,
-        "items": event.items,
-        "created_at": rfc3339(event.created_at),
-        "created_by": event.created_by,
-        "request_id": event.request_id,
-        **present(
-            event_reference=event.event_reference,
-            error=event.error,
-            reason=event.reason,
-            metadata=event.metadata,
-            correlation_request_id=event.correlation_request_id,
-        ),
-    }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -110,6 +110,27 @@ class RequestNote(msgspec.Struct, frozen=True, omit_defaults=True):
     body: str | None = None
 
 
+class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a request comes from: its address, and what the system that sends it says of itself, in lower case."""
+
+    ip: str | None = None
+    headers: dict[str, str] = {}
+
+
+NOWHERE = Origin()
+_SYSTEM_HEADERS = (
+    *("dintero-system-name", "dintero-system-version", "dintero-system-plugin-name", "dintero-system-plugin-version"),
+    *("dintero-checkout-instance-id", "user-agent"),
+)
+_LONGEST_HEADER = 500
+
+
+def origin(headers: Mapping[str, str], ip: str | None) -> Origin:
+    """What is kept of a request's headers (checkout reference, section 1)."""
+    found = {name: headers[name][:_LONGEST_HEADER] for name in _SYSTEM_HEADERS if name in headers}
+    return Origin(ip, found)
+
+
 @dataclass(frozen=True)
 class Caller:
     """Who asks for a change, with what rights, in which request.
@@ -124,6 +145,7 @@ class Caller:
     request_id: str
     request: RequestNote | None = None
     begun: str | None = None
+    origin: Origin = NOWHERE
 
 
 class StoredAnswer(msgspec.Struct, frozen=True):

@@ -62,7 +62,8 @@ class PaymentSession(msgspec.Struct, frozen=True):
     """A session. ``amount`` and the items' amounts are minor units of ``currency``.
 
     ``configuration`` is the profile's, with what the request said over it, as they were when the session was opened.
-    ``order`` is the internal id of the order it was opened for, None when it carries an order of its own.
+    ``request_headers`` are those of the system that opened it. ``order`` is the internal id of the order it was opened
+    for, None when it carries an order of its own.
     ``checkout_order`` is the order as the checkout side shows it: amount, currency, merchant_reference, items.
     ``transaction_id`` names the one payment that is under way or has succeeded, ``order_version`` the version of the
     order that the session was opened for.
@@ -87,6 +88,7 @@ class PaymentSession(msgspec.Struct, frozen=True):
     events: tuple[SessionEvent, ...] = ()
     configuration: dict[str, Any] = {}
     given: dict[str, Any] = {}
+    request_headers: dict[str, str] = {}
     last_error: str | None = None
     pay_lock: PayLock | None = None
     cancelled_at: datetime | None = None

@@ -118,6 +118,7 @@ class TransactionEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     metadata: dict[str, Any] | None = None
     correlation_request_id: str | None = None
     entry_id: str | None = None
+    request_headers: dict[str, str] = {}
 
 
 class GatewayCall(msgspec.Struct, frozen=True):
@@ -154,6 +155,7 @@ class GatewayCall(msgspec.Struct, frozen=True):
     error: PaymentError | None = None
     automatic: bool = False
     final: bool = False
+    request_headers: dict[str, str] = {}
     version: int = 1
 
 

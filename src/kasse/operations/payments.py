@@ -26,6 +26,7 @@ from kasse.operations import intents, orders, sessions, transactions
 from kasse.operations.gateway_calls import begun, close_attempt, look_up, make_call
 from kasse.operations.house import House
 from kasse.operations.intents import first_look_up
+from kasse.operations.new_transactions import new_transaction
 from kasse.operations.settling import Settled, owed_on_cancel
 from kasse.operations.transactions import OperationRequest
 from kasse.store.port import Loads, Record
@@ -100,7 +101,7 @@ async def _start(
         rules.require_payable(session, now)
         rules.require_shipping(session)
         _require_method(session, method)
-        transaction = _transaction(house, session, method, gateway)
+        transaction = new_transaction(house, caller, session, method, gateway)
         event = SessionEvent(
             house.ids.uuid(), "ADD_PAYMENT_INFORMATION", now, caller.request_id, {"payment_product_type": method}
         )
@@ -117,6 +118,7 @@ async def _start(
             started_at=now,
             by=caller.by,
             request_id=caller.request_id,
+            request_headers=caller.origin.headers,
             look_up_at=first_look_up(house),
             items=transaction.items,
             lines=session.items,
@@ -143,40 +145,6 @@ def _require_method(session: PaymentSession, method: str) -> None:
         raise Refusal(
             "not_payable", f"expected {ZERO} for an amount of 0 and for no other, got {method} for {session.amount}"
         )
-
-
-def _transaction(house: House, session: PaymentSession, method: str, gateway: str) -> Transaction:
-    order = session.checkout_order
-    now = house.clock.now(session.account_id)
-    shipping = order.get("shipping_option")
-    items = tuple(order.get("items") or ())
-    if shipping:
-        # The chosen shipping is charged like an item and shown as one (checkout reference, 6.1).
-        items += ({**shipping, "quantity": shipping.get("quantity", 1)},)
-    given = {
-        name: order[name]
-        for name in ("merchant_reference_2", "shipping_address", "billing_address", "store", "event_reference")
-        if order.get(name) is not None
-    }
-    return Transaction(
-        account_id=session.account_id,
-        id=house.ids.checkout_id(session.account_id),
-        session_id=session.id,
-        gateway=gateway,
-        amount=session.amount,
-        currency=session.currency,
-        payment_product_type=method,
-        merchant_reference=session.merchant_reference,
-        created_at=now,
-        updated_at=now,
-        order=session.order,
-        order_id=session.order_id,
-        items=items,
-        lines=session.items,
-        shipping_option=shipping,
-        given={**given, "session:profile_id": session.profile_id},
-        auto_capture=session.configuration.get("auto_capture") is True,
-    )
 
 
 async def look_at_payment(house: House, session: PaymentSession) -> GatewayCall | None:

@@ -110,6 +110,7 @@ def _for_order(
         events=(_event(house, caller, "INITIATED", now),),
         configuration=configuration,
         given=request.given,
+        request_headers=caller.origin.headers,
     )
 
 
@@ -180,6 +181,7 @@ async def open_direct(house: House, caller: Caller, request: DirectRequest) -> P
         expires_at=request.expires_at or now + LIFETIME,
         events=(_event(house, caller, "INITIATED", now),),
         given=request.given,
+        request_headers=caller.origin.headers,
     )
 
     async def decide(loads: Loads) -> tuple[PaymentSession, Sequence[Record]]:

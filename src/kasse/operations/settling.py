@@ -127,7 +127,13 @@ async def decide_held(
         if transaction.status != "ON_HOLD":
             raise rules.wrong_status(transaction, "to authorize", "ON_HOLD", "wrong_state")
         before = await load_call(loads, caller.account_id, transaction_id)
-        call = msgspec.structs.replace(before.call, by=caller.by, request_id=caller.request_id, **told)
+        call = msgspec.structs.replace(
+            before.call,
+            by=caller.by,
+            request_id=caller.request_id,
+            request_headers=caller.origin.headers,
+            **told,
+        )
         return await _authorization(house, loads, replace(before, call=call), answer)
 
     return await house.store.change(decide)
@@ -366,6 +372,7 @@ def _transaction_event(
         metadata=call.metadata,
         correlation_request_id=call.request_id if call.state == "unknown" else None,
         entry_id=call.entry_id,
+        request_headers=call.request_headers,
     )
 
 

@@ -14,10 +14,12 @@ import msgspec
 from kasse.domain import transaction as rules
 from kasse.domain.access import Caller
 from kasse.domain.ledger import LineAmount
+from kasse.domain.paging import Page
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import PaymentSession
 from kasse.domain.transaction import CallKind, GatewayCall, PaymentError, Transaction
 from kasse.domain.transaction_lines import fall_on_lines, left_on_lines, require_lines
+from kasse.domain.transaction_list import TransactionFilters
 from kasse.gateways.port import Approved, Declined, offered
 from kasse.operations import intents
 from kasse.operations.gateway_calls import begun, close_attempt, follow, make_call
@@ -59,6 +61,48 @@ async def get_with_session(
         return transaction, await loads.session(account_id, transaction.session_id)
 
     return await house.store.glance(query)
+
+
+async def list_all(
+    house: House, account_id: str, filters: TransactionFilters, page: Page, with_sessions: bool
+) -> list[tuple[Transaction, PaymentSession | None]]:
+    """Transactions, newest first, with their sessions if asked for.
+
+    Raises ``Refusal`` (wrong_value) when the transaction to start after is not there.
+    """
+
+    async def query(loads: Loads) -> list[tuple[Transaction, PaymentSession | None]]:
+        if page.after is not None and await loads.transaction(account_id, page.after) is None:
+            raise Refusal(
+                "wrong_value",
+                f"expected the id of the last transaction of a page, got {page.after[:100]!r}",
+                path="/starting_after",
+            )
+        found = await loads.transactions(account_id, filters, page)
+        sessions: dict[str, PaymentSession] = {}
+        if with_sessions:
+            sessions = await loads.sessions_by_id(account_id, {each.session_id for each in found})
+        return [(each, sessions.get(each.session_id)) for each in found]
+
+    return await house.store.read(query)
+
+
+async def update(house: House, caller: Caller, transaction_id: str, merchant_reference_2: str) -> Transaction:
+    """Give a transaction another second reference. Raises ``Refusal`` (transaction_not_found)."""
+
+    async def decide(loads: Loads) -> tuple[Transaction, Sequence[Record]]:
+        transaction = await load(loads, caller.account_id, transaction_id)
+        if transaction.given.get("merchant_reference_2") == merchant_reference_2:
+            return transaction, ()
+        changed = msgspec.structs.replace(
+            transaction,
+            given={**transaction.given, "merchant_reference_2": merchant_reference_2},
+            updated_at=house.clock.now(caller.account_id),
+            version=transaction.version + 1,
+        )
+        return changed, (changed,)
+
+    return await house.store.change(decide)
 
 
 async def load(loads: Loads, account_id: str, transaction_id: str) -> Transaction:
@@ -179,6 +223,7 @@ async def _start(
             _lines(transaction, kind, amount, request),
             by=caller.by,
             request_id=caller.request_id,
+            request_headers=caller.origin.headers,
             reference=request.reference,
             reason=request.reason,
             metadata=request.metadata,

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from kasse.domain.access import ACCOUNT_ID, Caller, RequestNote
+from kasse.domain.access import ACCOUNT_ID, Caller, RequestNote, origin
 from kasse.domain.profile import CARD
 from kasse.domain.refusals import Refusal
 from kasse.gateways.port import CardDetails, CardRefused
@@ -284,7 +284,8 @@ def _account(id: str) -> str:
 def _payer(request: Request, session_id: str) -> Caller:
     # The body is left out of the note on purpose: it holds a card.
     note = RequestNote(request.method, request.url.path)
-    return Caller(_account(session_id), payments.PAYER, frozenset(), request.scope["request_id"], note)
+    came_from = origin(request.headers, request.client.host if request.client else None)
+    return Caller(_account(session_id), payments.PAYER, frozenset(), request.scope["request_id"], note, came_from)
 
 
 def _language(request: Request) -> str:

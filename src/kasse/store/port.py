@@ -126,6 +126,8 @@ class Loads(Protocol):
 
     async def session(self, account_id: str, session_id: str) -> PaymentSession | None: ...
 
+    async def sessions_by_id(self, account_id: str, ids: Collection[str]) -> dict[str, PaymentSession]: ...
+
     async def sessions_of(self, account_id: str, order: str, page: Page) -> list[PaymentSession]:
         """The sessions opened for an order (internal id)."""
 

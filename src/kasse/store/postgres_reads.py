@@ -228,6 +228,10 @@ class PostgresLoads:
     async def session(self, account_id: str, session_id: str) -> PaymentSession | None:
         return await self._by_key(PaymentSession, "sessions", account_id, session_id)
 
+    async def sessions_by_id(self, account_id: str, ids: Collection[str]) -> dict[str, PaymentSession]:
+        sql = "SELECT doc FROM sessions WHERE account_id = room.id AND id = ANY($2::text[])"
+        return {each.id: each for each in await self._list(PaymentSession, account_id, sql, list(ids))}
+
     async def sessions_of(self, account_id: str, order: str, page: Page) -> list[PaymentSession]:
         start = "SELECT created_at, id FROM sessions WHERE account_id = $1 AND id = $3"
         sql = paged("SELECT doc FROM sessions AS o WHERE account_id = room.id AND order_ref = $2", start, page)

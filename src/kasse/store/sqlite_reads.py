@@ -199,6 +199,10 @@ class SqliteLoads:
         sql = "SELECT doc FROM sessions WHERE account_id = ? AND id = ?"
         return self._one(PaymentSession, sql, account_id, session_id)
 
+    async def sessions_by_id(self, account_id: str, ids: Collection[str]) -> dict[str, PaymentSession]:
+        sql = f"SELECT doc FROM sessions WHERE account_id = ? AND id IN ({_places(ids)})"  # noqa: S608
+        return {each.id: each for each in self._all(PaymentSession, sql, account_id, *ids)}
+
     async def sessions_of(self, account_id: str, order: str, page: Page) -> list[PaymentSession]:
         sql = "SELECT doc FROM sessions WHERE account_id = ? AND order_ref = ?"
         sql, bindings = _paged(sql, "sessions", (account_id, order), page)
