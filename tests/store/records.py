@@ -27,6 +27,7 @@ from kasse.domain.order import Draft, DraftNote, Line, Order, payable, totals
 from kasse.domain.profile import Profile
 from kasse.domain.session import PaymentSession, SessionEvent, SessionUrl
 from kasse.domain.transaction import Card, GatewayCall, PaymentError, Pending, Transaction, TransactionEvent
+from kasse.domain.transaction_list import TransactionMarks
 from kasse.store.port import Loads, Record, Store
 
 ACCOUNT = "T11111111"
@@ -281,6 +282,10 @@ def transaction(account_id: str = ACCOUNT, **changes: Any) -> Transaction:
         given=GIVEN,
     )
     return replace(one, **changes)
+
+
+def transaction_marks(account_id: str = ACCOUNT) -> TransactionMarks:
+    return TransactionMarks(account_id, "transaction-1", NOW, frozenset({("store_id", "oslo"), ("search", "kari")}))
 
 
 def gateway_call(account_id: str = ACCOUNT, **changes: Any) -> GatewayCall:

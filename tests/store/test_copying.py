@@ -48,6 +48,7 @@ async def fill(database: str) -> None:
                 records.draft(account_id),
                 records.session(account_id),
                 records.transaction(account_id),
+                records.transaction_marks(account_id),
                 records.gateway_call(account_id),
                 *life(account_id)[0],
                 *life(account_id, id="order-2", order_id="X", given={**records.GIVEN, "customer": {"id": "c"}})[0],

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from kasse.domain.access import Account, Client, Grant
 from kasse.domain.history import OrderStep
 from kasse.domain.paging import Filters, Page
+from kasse.domain.transaction_list import TransactionFilters
 from kasse.store.port import Contradiction, Loads, Record, Store
 from tests.store import records
 from tests.store.records import ACCOUNT, LATER, NOW, OTHER, life, put
@@ -85,7 +86,15 @@ QUESTIONS = {
         lambda loads, aid: loads.newest_sessions(aid, ["order-1", "order-2"], 1),
         lambda account_id: {"order-1": [records.session(account_id)], "order-2": []},
     ),
+    "sessions_by_id": Question(
+        lambda account_id: [records.session(account_id)],
+        lambda loads, aid: loads.sessions_by_id(aid, ["session-1", "session-2"]),
+        lambda account_id: {"session-1": records.session(account_id)},
+    ),
     "transaction": _one(records.transaction, lambda loads, aid: loads.transaction(aid, "transaction-1")),
+    "transactions": _listed(
+        records.transaction, lambda loads, aid: loads.transactions(aid, TransactionFilters(), Page())
+    ),
     "transactions_of_order": _listed(
         records.transaction, lambda loads, aid: loads.transactions_of_order(aid, "order-1")
     ),
@@ -280,6 +289,7 @@ ONLY_ADDED: dict[str, Callable[..., Any]] = {
     "server_secret": records.server_secret,
     "signature_secret": records.signature_secret,
     "attempt": records.attempt,
+    "transaction_marks": records.transaction_marks,
 }
 
 

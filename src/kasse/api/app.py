@@ -102,7 +102,7 @@ async def _call(house: House, route: Route, request: Request) -> tuple[Call, byt
         text = None if route.secret_body or not raw_body else raw_body[:_NOTED_BODY].decode(errors="replace")
         note = RequestNote(route.method, request.url.path, text)
     came_from = origin(request.headers, request.client.host if request.client else None)
-    caller = Caller(account, by, scopes, request.scope["request_id"], note, came_from)
+    caller = Caller(account, by, scopes, request.scope["request_id"], note, origin=came_from)
     return Call(house, request, account, caller, body, raw, route.query), raw_body
 
 

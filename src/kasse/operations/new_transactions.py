@@ -65,10 +65,14 @@ def _given(caller: Caller, session: PaymentSession, gateway: str) -> dict[str, A
         "customer_ip": caller.origin.ip,
         "user_agent": caller.origin.headers.get("user-agent"),
         "initiating_system_request_headers": session.request_headers or None,
-        "url": {"redirect_url": session.url.return_url, "callback_url": session.url.callback_url},
+        "url": _without_none({"redirect_url": session.url.return_url, "callback_url": session.url.callback_url}),
         "platform_type": merchant.get("platform_type") if isinstance(merchant, dict) else None,
         "metadata": _metadata(session, gateway),
     }
+    return _without_none(found)
+
+
+def _without_none(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -285,7 +285,9 @@ def _payer(request: Request, session_id: str) -> Caller:
     # The body is left out of the note on purpose: it holds a card.
     note = RequestNote(request.method, request.url.path)
     came_from = origin(request.headers, request.client.host if request.client else None)
-    return Caller(_account(session_id), payments.PAYER, frozenset(), request.scope["request_id"], note, came_from)
+    return Caller(
+        _account(session_id), payments.PAYER, frozenset(), request.scope["request_id"], note, origin=came_from
+    )
 
 
 def _language(request: Request) -> str:
