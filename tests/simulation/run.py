@@ -17,7 +17,7 @@ from kasse.gateways.port import NoAnswer
 from kasse.main import delivery_worker
 from kasse.operations import accounts, payments
 from kasse.store.port import StoreUnavailable
-from kasse.store.sqlite_reads import from_milliseconds
+from kasse.store.times import from_milliseconds
 from tests.running import SCOPES
 from tests.simulation import faults
 from tests.simulation.audit import audit
