@@ -10,7 +10,7 @@ import requests
 
 from kasse.operations.house import House
 from kasse.store.port import Loads
-from tests.running import PATIENCE_S, Json, Running, Shop
+from tests.running import PATIENCE_S, Json, Running, Shop, line, session_request
 
 WALLET, EXTERNAL, ZERO = "swish.swish", "dintero.external", "dintero.zero"
 
@@ -95,3 +95,22 @@ def test_the_method_for_nothing_takes_nothing_else(server: Running, shop: Shop) 
     session = shop.session(shop.order(1000))
     problem = shop.refused(409, "not_payable", "POST", shop.pay_path(session), {"payment_product_type": ZERO})
     assert "1000" in problem["message"]
+
+
+def test_an_order_that_costs_nothing_is_paid_captured_and_voided(server: Running, shop: Shop) -> None:
+    free = shop.order(items=[line(1, 0)])
+    shop.refused(400, "amount_not_positive", "POST", f"orders/{free['order_id']}/sessions", session_request([1]))
+    enable(server, shop, ZERO)
+    session = shop.session(free)
+    shop.refused(409, "not_payable", "POST", shop.pay_path(session))
+    paid = pay(shop, session, ZERO)
+    assert paid["status"] == "AUTHORIZED"
+    at = f"/v1/transactions/{paid['transaction_id']}"
+    shop.refused(400, "amount_above_left", "POST", f"{at}/capture", {"amount": 1})
+    assert shop.ok("POST", f"{at}/capture", {"amount": 0})["status"] == "CAPTURED"
+    shop.refused(400, "wrong_status", "POST", f"{at}/void")
+    other = pay(shop, shop.session(shop.order(items=[line(1, 0)])), ZERO)
+    voided = shop.ok("POST", f"/v1/transactions/{other['transaction_id']}/void")
+    assert voided["status"] == "AUTHORIZATION_VOIDED"
+    by_itself = shop.session(shop.order(items=[line(1, 0)]), configuration={"auto_capture": True})
+    assert pay(shop, by_itself, ZERO)["status"] == "CAPTURED"

@@ -88,6 +88,9 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     authentication_status: str | None = None
     eci: str | None = None
     three_ds_version: str | None = None
+    region: str | None = None
+    product_platform: str | None = None
+    issuing_bank: str | None = None
 
 
 class PaymentError(msgspec.Struct, frozen=True, omit_defaults=True):

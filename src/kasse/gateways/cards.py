@@ -138,6 +138,9 @@ def kept(card: CardDetails, script: Script) -> Card:
         type="Credit",
         country="NO",
         three_ds_version="2.2.0",
+        region="domestic",
+        product_platform="consumer",
+        issuing_bank="Sandbox Bank",
     )
 
 

@@ -164,7 +164,8 @@ async def come_back(house: House, account_id: str, session_id: str, transaction_
     if found is None:
         raise Refusal("transaction_not_found", f"session {session_id} has no payment {transaction_id[:100]!r}")
     call, transaction, session = found
-    if call.state in ("waiting_for_payer", "unknown"):
+    held_by_the_gateway = call.state == "on_hold" and call.look_up_at is not None
+    if call.state in ("waiting_for_payer", "unknown") or held_by_the_gateway:
         session = (await look_up(house, call, transaction)).session
     return session
 

@@ -16,9 +16,10 @@ from kasse.domain.ledger import LineAmount
 from kasse.domain.money import MAX_AMOUNT
 from kasse.domain.order import Line
 from kasse.domain.paging import Page
-from kasse.domain.profile import check_configuration, merged
+from kasse.domain.profile import check_configuration, merged, payment_methods
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import LIFETIME, ChosenItem, PayLock, PaymentSession, SessionEvent, SessionUrl
+from kasse.gateways.zero import ZERO
 from kasse.operations import orders
 from kasse.operations.house import House
 from kasse.store.port import Loads, Record
@@ -68,10 +69,10 @@ def _for_order(
     order = state.order
     shipping = request.shipping_option
     amount = sum(item.amount for item in items) + (shipping["amount"] if shipping else 0)
-    if amount <= 0:
+    if amount < 0 or (amount == 0 and ZERO not in payment_methods(configuration)):
         raise Refusal(
             "amount_not_positive",
-            f"expected lines that add up to more than 0, got {amount}",
+            f"expected lines that add up to more than 0, or to 0 where {ZERO} is offered, got {amount}",
             path="/items",
         )
     if amount > MAX_AMOUNT:
