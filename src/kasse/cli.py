@@ -42,6 +42,11 @@ Database = Annotated[
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
 Workers = Annotated[int | None, typer.Option(help="Processes that answer requests.")]
+Tls = Annotated[
+    str | None,
+    typer.Option(help="local: HTTPS with a certificate authority of your own, kept in the folder kasse-tls."),
+]
+TlsNames = Annotated[list[str] | None, typer.Option("--tls-name", help="A name for the certificate; may be repeated.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -76,9 +81,19 @@ def _run(settings: Settings, work: Callable[[Any], Awaitable[T]]) -> T:
 
 
 @cli.command()
-def serve(host: Host = None, port: Port = None, database: Database = None, workers: Workers = None) -> None:
+def serve(
+    host: Host = None,
+    port: Port = None,
+    database: Database = None,
+    workers: Workers = None,
+    tls: Tls = None,
+    tls_name: TlsNames = None,
+) -> None:
     """Answer requests until stopped."""
-    settings = read_settings({"host": host, "port": port, "database": database, "workers": workers})
+    names = ",".join(tls_name) if tls_name else None
+    settings = read_settings(
+        {"host": host, "port": port, "database": database, "workers": workers, "tls": tls, "tls_names": names}
+    )
     sock = _listen(settings)
     typer.echo(
         f"Kasse {__version__} on {settings.base_url}, database {without_password(settings.database)}. Ctrl-C ends it."
@@ -115,6 +130,7 @@ def _serve(settings: Settings, sock: socket.socket) -> None:
 
     from kasse.connections import Connection, Limits
 
+    secure = _certificate(settings)
     # The worker processes read their settings where everybody else's come from too.
     os.environ |= {f"KASSE_{name.upper()}": _as_text(value) for name, value in msgspec.structs.asdict(settings).items()}
     config = uvicorn.Config(
@@ -127,6 +143,7 @@ def _serve(settings: Settings, sock: socket.socket) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        **secure,
         timeout_keep_alive=settings.keep_alive,
         timeout_graceful_shutdown=settings.stop_timeout,
     )
@@ -142,6 +159,20 @@ def _serve(settings: Settings, sock: socket.socket) -> None:
         else:
             Multiprocess(config, [sock]).run()
     typer.echo("Kasse has stopped.")
+
+
+def _certificate(settings: Settings) -> dict[str, Any]:
+    """What the server needs for TLS, if that is wanted; tells how to trust it."""
+    if not settings.tls:
+        return {}
+    from kasse.tls import TlsNotUsable, how_to_trust, local_tls
+
+    try:
+        found = local_tls(Path(settings.tls_folder).absolute(), settings.certified)
+    except TlsNotUsable as error:
+        _fail(str(error))
+    typer.echo(how_to_trust(found, settings.base_url, settings.certified))
+    return {"ssl_certfile": str(found.server), "ssl_keyfile": str(found.server)}
 
 
 @contextlib.contextmanager

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -47,11 +49,26 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
     otel: bool = False
+    tls: Literal["", "local"] = ""
+    tls_names: str = ""
+    tls_folder: str = "kasse-tls"
 
     @property
     def base_url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
+        scheme = "https" if self.tls else "http"
+        port = "" if self.port == (443 if self.tls else 80) else f":{self.port}"
+        return (self.public_url or f"{scheme}://{host}{port}").rstrip("/")
+
+    @property
+    def certified(self) -> list[str]:
+        """The names and addresses that the local certificate is for: this machine, and ``tls_names``."""
+        named = [name.strip().lower().rstrip(".") for name in self.tls_names.split(",")]
+        return list(dict.fromkeys(("localhost", "127.0.0.1", "::1", *filter(None, named))))
+
+    def allows_private(self, account_id: str) -> bool:
+        """Whether an account's calls may go to this machine and its networks, and without TLS: a test account's may."""
+        return account_id.startswith("T") or self.private_targets
 
 
 def without_password(url: str) -> str:
@@ -133,6 +150,9 @@ def _mistakes(values: Mapping[str, Any]) -> list[str]:
             "database: expected sqlite:///relative.db, sqlite:////absolute/path.db or postgresql://user@host/name, "
             f"got {without_password(database)!r}"
         )
+    for name in str(values.get("tls_names", "")).split(","):
+        if name.strip() and not _is_certifiable(name.strip().lower().rstrip(".")):
+            found.append(f"tls_names: expected names such as checkout.dintero.com, got {name.strip()!r}")
     url = values.get("public_url")
     if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
         found.append(f"public_url: expected an http or https URL, got {url!r}")
@@ -170,3 +190,17 @@ def _is_rate(text: str) -> bool:
         return bool(parse_many(text))
     except ValueError:
         return False
+
+
+_NAME = re.compile(
+    r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII
+)
+
+
+def _is_certifiable(name: str) -> bool:
+    """Whether a certificate can be for this name or address, in lower case."""
+    try:
+        ip_address(name)
+    except ValueError:
+        return len(name) <= 253 and _NAME.fullmatch(name) is not None
+    return True
