@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -158,7 +159,40 @@ def test_a_head_without_end_is_refused() -> None:
     with serving() as port, port.connect() as client:
         client.sendall(b"GET / HTTP/1.1\r\n")
         client.sendall(b"x: " + b"y" * LARGEST_HEAD)
-        assert client.recv(1000).startswith(b"HTTP/1.1 431 ")
+        answer = client.recv(10_000)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert _error(answer)["errors"][0]["keyword"] == "headers_too_large"
+
+
+def _error(answer: bytes) -> dict[str, Any]:
+    """The error in an answer, which is whole and JSON."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    headers = dict(line.split(b": ", 1) for line in head.lower().splitlines()[1:])
+    assert headers[b"content-type"] == b"application/json; charset=utf-8"
+    assert headers[b"connection"] == b"close"
+    assert int(headers[b"content-length"]) == len(body)
+    found: dict[str, Any] = json.loads(body)["error"]
+    return found
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"hello\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"POST / HTTP/1.1\r\ncontent-length: many\r\n\r\n",
+        b"POST / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+        b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nno length\r\n",
+    ],
+)
+def test_what_is_no_http_gets_json_too(sent: bytes) -> None:
+    with serving() as port, port.connect() as client:
+        client.sendall(sent)
+        answer = client.recv(10_000)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert _error(answer)["code"] == "bad_request"
 
 
 def test_above_the_limit_the_connection_that_has_been_idle_longest_makes_room() -> None:

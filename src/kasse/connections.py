@@ -14,8 +14,27 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from kasse.api.wire import error_response
+from kasse.domain.refusals import Refusal
+
 LARGEST_HEAD = 64 * 1024
-_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+def _last_answer(status: str, refusal: Refusal) -> bytes:
+    """An answer to what is no request, as JSON like every other, after which the connection ends."""
+    response = error_response(refusal)
+    headers = [*response.raw_headers, (b"connection", b"close")]
+    lines = [f"HTTP/1.1 {status}".encode(), *(name + b": " + value for name, value in headers)]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + bytes(response.body)
+
+
+_TOO_LARGE = _last_answer(
+    "431 Request Header Fields Too Large",
+    Refusal("headers_too_large", f"expected an address and headers of at most {LARGEST_HEAD} bytes, got more"),
+)
+_NO_REQUEST = _last_answer(
+    "400 Bad Request", Refusal("bad_request", "expected an HTTP/1.1 request, got something else")
+)
 
 
 @dataclass
@@ -106,6 +125,10 @@ class Connection(HttpToolsProtocol):
 
     def _is_idle(self) -> bool:
         return not self._reading_body and not self.pipeline and (self.cycle is None or self.cycle.response_complete)
+
+    def send_400_response(self, msg: str) -> None:
+        self.transport.write(_NO_REQUEST)
+        self.transport.close()
 
     # -- waits for the client
 

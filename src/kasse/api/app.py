@@ -6,7 +6,7 @@ become an answer here.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -25,10 +25,12 @@ from kasse.api.once import answer_once
 from kasse.api.routes import Answer, Call, Route
 from kasse.domain.access import Caller, RequestNote, account_id, allows, origin
 from kasse.domain.refusals import Refusal
+from kasse.operations import api_keys
 from kasse.operations.house import House
 from kasse.overload import Gate
 from kasse.store.port import Contradiction, StoreUnavailable
 
+_CHECKOUT = ("/v1/sessions", "/v1/transactions", "/v1/admin/session/profiles")
 _NOTED_BODY = 10_000
 _log = structlog.get_logger()
 
@@ -39,7 +41,8 @@ def build(house: House, routes: Iterable[Route], more: Iterable[BaseRoute] = ())
     """Put routes and pages together."""
     by_path: dict[str, dict[str, Endpoint]] = {}
     for route in routes:
-        by_path.setdefault(route.path, {})[route.method] = endpoint(house, route)
+        for path in (route.path, *_aliases(route.path)):
+            by_path.setdefault(path, {})[route.method] = endpoint(house, route)
     app = Starlette(
         routes=[*(StarletteRoute(path, _by_method(found), methods=[*found]) for path, found in by_path.items()), *more],
         exception_handlers={HTTPException: _on_http_exception, Exception: _on_exception},  # type: ignore[dict-item]
@@ -51,6 +54,12 @@ def build(house: House, routes: Iterable[Route], more: Iterable[BaseRoute] = ())
     limits = house.settings
     gate = Gate(limits.max_under_way, limits.max_waiting, limits.max_wait)
     return Entrance(app, gate, house.watch)
+
+
+def _aliases(path: str) -> Iterator[str]:
+    """The other address of a checkout call, below the account (checkout reference, section 1)."""
+    if path.startswith(_CHECKOUT):
+        yield f"/v1/accounts/{{aid}}/payments{path.removeprefix('/v1')}"
 
 
 def _by_method(found: dict[str, Endpoint]) -> Endpoint:
@@ -112,7 +121,22 @@ async def _who(house: House, route: Route, request: Request) -> tuple[str, str, 
     account = account_id(named) if named is not None else ""
     if route.scopes is None:
         return account, "", frozenset()
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    holder, by, scopes = await _holder(house, request)
+    if account and account != holder:
+        raise Refusal("other_account", f"the token is for account {holder}, this call is about {account}")
+    if not allows(scopes, route.scopes):
+        needed, held = " or ".join(route.scopes), ", ".join(sorted(scopes)) or "none"
+        raise Refusal("missing_scope", f"expected a token with the scope {needed}, this one has {held}")
+    return holder, by, scopes
+
+
+async def _holder(house: House, request: Request) -> tuple[str, str, frozenset[str]]:
+    """Whose token or API key it is, and what it may do. A token goes before a key (A-13)."""
+    header, key = request.headers.get("authorization", ""), request.headers.get("x-api-key")
+    if key is not None and not header:
+        found = await api_keys.check(house, key)
+        return found.account_id, found.id, api_keys.SCOPES
+    scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Refusal(
             "unauthorized",
@@ -121,11 +145,6 @@ async def _who(house: House, route: Route, request: Request) -> tuple[str, str, 
             headers={"WWW-Authenticate": "Bearer"},
         )
     rights = await house.tokens.check(token.strip())
-    if account and account != rights.account_id:
-        raise Refusal("other_account", f"the token is for account {rights.account_id}, this call is about {account}")
-    if not allows(rights.scopes, route.scopes):
-        needed, held = " or ".join(route.scopes), ", ".join(sorted(rights.scopes)) or "none"
-        raise Refusal("missing_scope", f"expected a token with the scope {needed}, this one has {held}")
     return rights.account_id, rights.client, rights.scopes
 
 
