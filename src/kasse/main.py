@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from kasse.api import (
     accounts,
     admin,
+    callbacks,
     drafts,
     explorer,
     health,
@@ -26,22 +27,25 @@ from kasse.api import (
     order_events,
     order_sessions,
     orders,
+    profiles,
     sessions,
+    subscriptions,
     transactions,
     view,
     wire,
 )
 from kasse.api import sandbox as sandbox_api
 from kasse.api.app import build
+from kasse.api.bodies import body_of
 from kasse.api.routes import Route
 from kasse.api.transaction_replies import transaction_reply
 from kasse.clock import Clock, SystemClock
 from kasse.delivery.outgoing import Outgoing
 from kasse.delivery.questions import Questions
+from kasse.delivery.telling import tell
 from kasse.delivery.watched import watched as watched_outgoing
 from kasse.delivery.worker import DeliveryWorker
 from kasse.domain.access import ServerSecret
-from kasse.domain.callbacks import Delivery
 from kasse.gateways.installed import GatewayNotUsable, all_gateways
 from kasse.gateways.port import Surroundings
 from kasse.ids import Ids
@@ -50,7 +54,6 @@ from kasse.operations.house import House
 from kasse.operations.payments import settle_due
 from kasse.operations.rates import Rates
 from kasse.operations.tokens import Tokens
-from kasse.operations.transactions import get_with_session
 from kasse.page import routes as page
 from kasse.settings import Settings, read_settings
 from kasse.store.port import Loads, Record, Store, StoreUnavailable
@@ -60,6 +63,7 @@ from kasse.store.watched import watched as watched_store
 from kasse.watch.port import Onlooker, Watch
 
 SETTLE_EVERY_S = 0.5
+TELL_EVERY_S = 0.5
 FORGET_EVERY_S = 3600
 TELL_LEVELS_EVERY_S = 10
 KEEP_ANSWERS = timedelta(hours=25)
@@ -88,6 +92,24 @@ async def open_house(
     store = watched_store(await open_store(settings.database), watch)
     try:
         yield await furnish(store, settings, clock or SystemClock(), ids or Ids(), Outgoing(), watch)
+        tokens = Tokens(
+            store,
+            clock,
+            ids,
+            issuer=settings.base_url,
+            lifetime=timedelta(seconds=settings.token_lifetime),
+            rotation=timedelta(seconds=settings.key_rotation),
+        )
+        gateways = all_gateways(Surroundings(store, clock, settings.base_url))
+        pepper = await _pepper(store, ids, clock)
+        merchants = Questions(
+            watched_outgoing(Outgoing(), watch, "question"),
+            describe=lambda session: msgspec.json.encode(sessions.session_reply(session)),
+            parse=wire.parse,
+            allow_private=settings.allows_private,
+            timeout_s=settings.express_timeout,
+        )
+        yield House(store, gateways, clock, ids, tokens, pepper, settings, merchants, watch)
     finally:
         await store.close()
 
@@ -132,32 +154,41 @@ async def _pepper(store: Store, ids: Ids, clock: Clock) -> bytes:
     return await store.change(decide)
 
 
-def _declared() -> list[Route]:
+def declared() -> list[Route]:
     """Every route of the API, those that are asked most first."""
     modules = (
         *(order_sessions, sandbox_api, transactions, sessions, drafts, orders, ledger_entries, order_events),
-        *(view, accounts, admin, health),
+        *(view, accounts, admin, callbacks, profiles, subscriptions, health),
     )
     return [route for module in modules for route in module.routes.all]
 
 
 def build_app(house: House) -> ASGIApp:
     """The whole application: the API and the payer's page."""
-    declared = _declared()
-    return build(house, [*declared, *openapi.serve(declared).all], [*page.routes(house), *explorer.routes()])
+    routes = declared()
+    return build(house, [*routes, *openapi.serve(routes).all], [*page.routes(house), *explorer.routes()])
 
 
 def api_document(settings: Settings) -> dict[str, Any]:
     """The OpenAPI document of the API."""
-    return openapi.document(_declared(), settings.base_url)
+    return openapi.document(declared(), settings.base_url)
 
 
 @asynccontextmanager
 async def workers(house: House, outgoing: Outgoing | None = None) -> AsyncIterator[None]:
     """What runs beside the requests: callbacks are delivered, overdue gateway calls looked up."""
     delivery = delivery_worker(house, outgoing or Outgoing())
+    outgoing = watched_outgoing(Outgoing(), house.watch, "delivery")
+    delivery = DeliveryWorker(
+        house.store,
+        outgoing,
+        house.clock,
+        partial(body_of, house),
+        allow_private=house.settings.allows_private,
+    )
     tasks = [
-        asyncio.create_task(work) for work in (delivery.run(), _settle(house), _forget(house), _tell_levels(house))
+        asyncio.create_task(work)
+        for work in (delivery.run(), _settle(house), _forget(house), _tell(house, delivery), _tell_levels(house))
     ]
     try:
         yield
@@ -186,6 +217,19 @@ async def _settle(house: House) -> None:
             _log.error("look_up_failed", exc_info=error)
             found = 0
         await asyncio.sleep(0 if found else SETTLE_EVERY_S)
+
+
+async def _tell(house: House, delivery: DeliveryWorker) -> None:
+    """Make deliveries, again and again, of what subscribers are to be told."""
+    while True:
+        try:
+            found = await tell(house.store, house.clock)
+        except Exception as error:
+            _log.error("notices_not_told", exc_info=error)
+            found = 0
+        if found:
+            delivery.wake()
+        await asyncio.sleep(0 if found else TELL_EVERY_S)
 
 
 async def _forget(house: House) -> None:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from kasse.clock import SystemClock
+from tests.api.merchant import Receiver, Request, arrived, eventually
 from tests.running import Json, Running, Shop, running
 
 T = TypeVar("T")
@@ -31,27 +31,6 @@ class Clock(SystemClock):
 
     def now(self, account_id: str | None = None) -> datetime:
         return super().now(account_id) + self.ahead
-
-
-@dataclass(frozen=True)
-class Request:
-    method: str
-    url: str
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def query(self) -> dict[str, str]:
-        return dict(parse_qsl(urlsplit(self.url).query, keep_blank_values=True))
-
-
-@dataclass
-class Receiver:
-    """A merchant's server. ``answers`` are the statuses that it gives, the last one for good."""
-
-    url: str = ""
-    answers: list[int] = field(default_factory=lambda: [200])
-    requests: list[Request] = field(default_factory=list)
 
 
 _clock = Clock()
@@ -68,48 +47,6 @@ def clock() -> Iterator[Clock]:
     """The server's clock; after the test it shows the machine's time again."""
     yield _clock
     _clock.ahead = timedelta()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            url = f"http://{self.headers['Host']}{self.path}"
-            made.requests.append(Request(self.command, url, {**self.headers}, body))
-            self.send_response(made.answers.pop(0) if len(made.answers) > 1 else made.answers[0])
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        do_GET = do_POST = answer
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        made.url = f"http://127.0.0.1:{http.server_port}"
-        thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        yield made
-        http.shutdown()
-        thread.join()
-
-
-def eventually(look: Callable[[], T], good: Callable[[T], bool]) -> T:
-    deadline = time.monotonic() + PATIENCE_S
-    while not good(found := look()):
-        assert time.monotonic() < deadline, found
-        time.sleep(0.02)
-    return found
-
-
-def arrived(receiver: Receiver, number: int = 1) -> list[Request]:
-    """The calls so far, once there are as many; more of them would be wrong."""
-    found = eventually(lambda: list(receiver.requests), lambda found: len(found) >= number)
-    assert len(found) == number, found
-    return found
 
 
 def callbacks(shop: Shop, session: Json) -> list[Json]:
@@ -174,7 +111,10 @@ def test_a_post_carries_the_transaction(shop: Shop, receiver: Receiver, query: s
     assert body == shop.transaction(paid["transaction_id"])
     assert (included is None) == ("includes" not in query)
     if included is not None:
-        assert included == shop.read_session(session)
+        # What the session notes of the call itself comes after it.
+        now = shop.read_session(session)
+        told = [event for event in now["events"] if event["name"] != "AUTH_CALLBACK_SENT"]
+        assert included == {**now, "events": told, "updated_at": included["updated_at"]}
         assert included["transaction_id"] == paid["transaction_id"]
 
 
@@ -313,7 +253,7 @@ def signed(secret: str, account_id: str, request: Request) -> bool:
     """Whether the request carries a fresh signature made with the secret (checkout reference, 9.1)."""
     found = re.fullmatch(r"t=(\d+),v0-hmac-sha256=([0-9a-f]{64})", request.headers["Dintero-Signature"])
     assert found is not None
-    assert abs(int(found[1]) - time.time()) < 5 * 60
+    assert abs(int(found[1]) - _clock.now().timestamp()) < 5 * 60
     parts = urlsplit(request.url)
     pairs = sorted(parse_qsl(parts.query, keep_blank_values=True), key=lambda pair: pair[0])
     query = "&".join(f"{form(name)}={form(value)}" for name, value in pairs)
@@ -343,15 +283,126 @@ def test_a_call_is_signed_once_the_account_has_a_secret(shop: Shop, receiver: Re
     assert not signed(secret["signature"]["secret"], "T00000000", request)
 
 
-def test_a_new_secret_takes_the_place_of_the_old_one(shop: Shop, receiver: Receiver) -> None:
-    old, new = (shop.ok("POST", "/v1/admin/signature") for _ in range(2))
+def test_a_new_secret_takes_the_place_of_the_old_one_at_once_where_asked_for(shop: Shop, receiver: Receiver) -> None:
+    old, new = (shop.ok("POST", "/v1/admin/signature?overlap=0") for _ in range(2))
     assert old["id"] != new["id"]
+    assert "previous_valid_until" not in new
     assert shop.ok("GET", "/v1/admin/signature") == new
+    receiver.answers = [401]
     _, session = opened(shop, receiver)
     shop.pay(session)
+    [told] = settled(shop, session)
+    assert (told["status"], len(told["attempts"])) == ("failed", 1)
     [request] = arrived(receiver)
     assert signed(new["signature"]["secret"], shop.account_id, request)
     assert not signed(old["signature"]["secret"], shop.account_id, request)
+    assert len(request.headers["webhook-signature"].split()) == 1
+
+
+@pytest.mark.parametrize("refusal", [400, 401, 403, 500])
+@pytest.mark.parametrize("known", ["old", "new"])
+def test_while_a_secret_is_replaced_receivers_that_know_either_are_reached(
+    shop: Shop, receiver: Receiver, known: str, refusal: int
+) -> None:
+    secrets = {name: shop.ok("POST", "/v1/admin/signature") for name in ("old", "new")}
+    assert shop.ok("GET", "/v1/admin/signature") == secrets["new"]
+    assert secrets["new"]["previous_valid_until"] > secrets["new"]["created_at"]
+    secret = secrets[known]["signature"]["secret"]
+    # As the documented example checks it: the whole header, or an error of its own.
+    receiver.accepts = lambda request: 200 if signed(secret, shop.account_id, request) else refusal
+    _, session = opened(shop, receiver)
+    shop.pay(session)
+    told = eventually(lambda: callbacks(shop, session), lambda found: found[0]["status"] == "delivered")
+    codes = [attempt["status_code"] for attempt in told[0]["attempts"]]
+    assert codes == ([200] if known == "new" else [refusal, 200])
+    for request in receiver.requests:
+        for each in secrets.values():
+            assert standard(each["webhook_secret"], request) in request.headers["webhook-signature"].split()
+
+
+def test_the_old_secret_ends_when_its_time_is_over(shop: Shop, receiver: Receiver, clock: Clock) -> None:
+    old, new = (shop.ok("POST", "/v1/admin/signature?overlap=3600") for _ in range(2))
+    receiver.accepts = lambda request: 200 if signed(old["signature"]["secret"], shop.account_id, request) else 401
+    clock.ahead = timedelta(hours=1, seconds=1)
+    _, session = opened(shop, receiver)
+    shop.pay(session)
+    told = eventually(lambda: callbacks(shop, session), lambda found: found[0]["status"] != "waiting")
+    assert (told[0]["status"], [each["status_code"] for each in told[0]["attempts"]]) == ("failed", [401])
+    assert len(receiver.requests[0].headers["webhook-signature"].split()) == 1
+    assert standard(new["webhook_secret"], receiver.requests[0]) == receiver.requests[0].headers["webhook-signature"]
+
+
+@pytest.mark.parametrize("overlap", ["-1", "a day", "2592001", "1.5"])
+def test_an_overlap_must_be_a_number_of_seconds_up_to_thirty_days(shop: Shop, overlap: str) -> None:
+    shop.refused(400, "wrong_value", "POST", f"/v1/admin/signature?overlap={overlap}")
+
+
+# -- Standard Webhooks
+
+
+def standard(secret: str, request: Request) -> str:
+    """The signature of a request as the specification of Standard Webhooks describes it."""
+    headers = request.headers
+    text = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + request.body
+    digest = hmac.new(base64.b64decode(secret.removeprefix("whsec_")), text, hashlib.sha256).digest()
+    return "v1," + base64.b64encode(digest).decode()
+
+
+def test_a_library_for_standard_webhooks_checks_what_was_sent(shop: Shop, receiver: Receiver) -> None:
+    secret = shop.ok("POST", "/v1/admin/signature")["webhook_secret"]
+    assert secret.startswith("whsec_")
+    _, session = opened(shop, receiver, "?method=POST")
+    shop.pay(session)
+    [request] = arrived(receiver)
+    checked = Webhook(secret).verify(request.body, request.headers)
+    assert checked["merchant_reference"]
+    assert request.headers["webhook-id"] == request.headers["event-delivery"]
+    with pytest.raises(WebhookVerificationError):
+        Webhook(secret).verify(request.body.replace(b"AUTHORIZED", b"CAPTURED"), request.headers)
+
+
+def test_the_empty_body_of_a_get_is_signed_too(shop: Shop, receiver: Receiver) -> None:
+    secret = shop.ok("POST", "/v1/admin/signature")["webhook_secret"]
+    _, session = opened(shop, receiver)
+    shop.pay(session)
+    [request] = arrived(receiver)
+    assert (request.method, request.body) == ("GET", b"")
+    assert request.headers["webhook-signature"] == standard(secret, request)
+
+
+# -- what is noted, and sending again
+
+
+def test_the_session_notes_that_its_merchant_was_told(shop: Shop, receiver: Receiver) -> None:
+    _, session = opened(shop, receiver)
+    paid = shop.pay(session)
+    [told] = settled(shop, session)
+    found = eventually(
+        lambda: shop.read_session(session)["events"], lambda events: events[-1]["name"] == "AUTH_CALLBACK_SENT"
+    )
+    assert [event["name"] for event in found].count("AUTH_CALLBACK_SENT") == 1
+    transaction = shop.transaction(paid["transaction_id"])
+    assert found[-1]["details"] == {"transaction_event_id": transaction["events"][-1]["id"]}
+    assert told["status"] == "delivered"
+
+
+def test_a_call_that_failed_for_good_is_sent_again_when_asked_for(shop: Shop, receiver: Receiver) -> None:
+    receiver.answers = [404, 200]
+    _, session = opened(shop, receiver)
+    shop.pay(session)
+    [told] = settled(shop, session)
+    assert told["status"] == "failed"
+    path = f"/v1/sessions/{session['id']}/callbacks"
+    asked = shop.ok("POST", f"{path}/{told['id']}/resend")
+    assert (asked["id"], asked["status"]) == (told["id"], "waiting")
+    [told] = eventually(lambda: callbacks(shop, session), lambda found: found[0]["status"] == "delivered")
+    assert [each["status_code"] for each in told["attempts"]] == [404, 200]
+    first, second = arrived(receiver, 2)
+    assert first.headers["event-delivery"] == second.headers["event-delivery"]
+    shop.refused(404, "delivery_not_found", "POST", f"{path}/{shop.account_id}/resend")
+    other, another = opened(shop, receiver)
+    assert other
+    shop.refused(404, "delivery_not_found", "POST", f"/v1/sessions/{another['id']}/callbacks/{told['id']}/resend")
 
 
 def test_an_account_without_a_secret_says_so(shop: Shop) -> None:

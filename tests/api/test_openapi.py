@@ -21,28 +21,11 @@ from schemathesis.specs.openapi.checks import (
 )
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
-from kasse.api import (
-    accounts,
-    admin,
-    drafts,
-    health,
-    ledger_entries,
-    order_events,
-    order_sessions,
-    orders,
-    sandbox,
-    sessions,
-    transactions,
-    view,
-)
 from kasse.api.routes import Route
+from kasse.main import declared
 from tests.running import Json, Running, Shop, line
 
-MODULES = (
-    *(accounts, admin, drafts, health, ledger_entries, order_events, order_sessions, orders, sandbox, sessions),
-    *(transactions, view),
-)
-ROUTES = [route for module in MODULES for route in module.routes.all]
+ROUTES = declared()
 
 
 @pytest.fixture(scope="module")

@@ -248,7 +248,7 @@ async def test_a_tls_handshake_that_hangs_ends_with_the_limit(outgoing: Outgoing
 )
 async def test_private_targets_are_refused_before_anything_connects(outgoing: Outgoing, host: str) -> None:
     async with receiver(says(200)) as shop:
-        said = await reason(outgoing, f"http://{host}:{shop.port}/", allow_private=False)
+        said = await reason(outgoing, f"https://{host}:{shop.port}/", allow_private=False)
     assert "is not a public address" in said or said == "the URL cannot be called"
     assert shop.most == 0
 
@@ -278,9 +278,9 @@ async def test_what_was_looked_up_once_is_what_is_called(outgoing: Outgoing, mon
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     async with receiver(says(200)) as shop:
-        await reason(outgoing, f"http://turns.example:{shop.port}/", allow_private=False, timeout_s=0.1)
+        await reason(outgoing, f"https://turns.example:{shop.port}/", allow_private=False, timeout_s=0.1)
         assert asked == ["turns.example"]
-        said = await reason(outgoing, f"http://turns.example:{shop.port}/", allow_private=False)
+        said = await reason(outgoing, f"https://turns.example:{shop.port}/", allow_private=False)
         assert said == "calls to 127.0.0.1 are not allowed: it is not a public address"
     assert asked == ["turns.example"] * 2
     assert shop.most == 0

@@ -188,7 +188,7 @@ async def test_a_refused_target_is_recorded_without_a_call(store: Store, make_wo
         return False
 
     async with receiver(says(200)) as shop:
-        await owe(store, f"{shop.base}/cb")
+        await owe(store, f"{shop.base}/cb".replace("http:", "https:"))
         await make_worker(allow_private=allow_private).deliver_due()
     assert shop.most == 0
     assert asked == [ACCOUNT]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kasse.delivery import worker as worker_module
 from kasse.delivery.worker import CALLS_IN_ALL, CALLS_PER_RECEIVER, LEASE, DeliveryWorker
 from kasse.store.port import Store
 from kasse.store.sqlite import SqliteStore
@@ -85,17 +86,73 @@ async def test_a_receiver_gets_so_many_calls_at_once_and_no_more(store: Store, w
     assert shop.most == CALLS_PER_RECEIVER
 
 
-async def test_all_receivers_together_get_so_many_calls_at_once(store: Store, worker: DeliveryWorker) -> None:
+async def test_all_receivers_together_get_so_many_calls_at_once(
+    store: Store, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "SLOW_AFTER_S", 3600.0)
     async with AsyncExitStack() as stack:
         shops: list[Receiver] = []
         for shop_number in range(CALLS_IN_ALL // CALLS_PER_RECEIVER + 2):
             shops.append(await stack.enter_async_context(receiver(receivers.hangs)))
             for number in range(CALLS_PER_RECEIVER + 1):
                 await owe(store, f"{shops[-1].base}/cb", f"d{shop_number}-{number}")
-        async with running(worker):
-            await eventually(lambda: sum(shop.open for shop in shops) == CALLS_IN_ALL)
-            await eventually(lambda: all(shop.came.is_set() for shop in shops))
+        async with running(make_worker(timeout_s=60)):
+            await eventually(lambda: sum(shop.open for shop in shops) == CALLS_IN_ALL, within_s=30)
+            await asyncio.sleep(0.1)
+            assert sum(shop.open for shop in shops) == CALLS_IN_ALL
         assert all(shop.most <= CALLS_PER_RECEIVER for shop in shops)
+
+
+async def test_receivers_that_hang_all_at_once_do_not_keep_others_waiting(
+    store: Store, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More hanging calls than may begin at once, each for a minute: a good receiver waits for a moment only."""
+    monkeypatch.setattr(worker_module, "SLOW_AFTER_S", 0.2)
+    async with AsyncExitStack() as stack:
+        for shop_number in range(CALLS_IN_ALL // CALLS_PER_RECEIVER + 4):
+            shop = await stack.enter_async_context(receiver(receivers.hangs))
+            for number in range(CALLS_PER_RECEIVER + 1):
+                await owe(store, f"{shop.base}/cb", f"d{shop_number}-{number}")
+        good = await stack.enter_async_context(receiver(says(200)))
+        for number in range(20):
+            await owe(store, f"{good.base}/cb", f"good-{number}")
+        async with running(make_worker(timeout_s=60)):
+            await eventually(lambda: len(good.requests) == 20, within_s=30)
+
+
+async def test_there_is_an_end_to_calls_that_hang(
+    store: Store, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "SLOW_AFTER_S", 0.0)
+    monkeypatch.setattr(worker_module, "CALLS_AT_MOST", 10)
+    async with AsyncExitStack() as stack:
+        shops = [await stack.enter_async_context(receiver(receivers.hangs)) for _ in range(5)]
+        for shop_number, shop in enumerate(shops):
+            for number in range(4):
+                await owe(store, f"{shop.base}/cb", f"d{shop_number}-{number}")
+        async with running(make_worker(timeout_s=60)):
+            await eventually(lambda: sum(shop.open for shop in shops) == 10)
+            await asyncio.sleep(0.1)
+            assert sum(shop.open for shop in shops) == 10
+
+
+async def test_a_receiver_that_left_a_call_without_answer_gets_one_at_a_time_until_it_answers(
+    store: Store, make_worker: MakeWorker, clock: HandClock
+) -> None:
+    worker = make_worker()
+    answers: list[Answer] = [receivers.hangs]
+
+    async def changing(made: Receiver, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await answers[-1](made, reader, writer)
+
+    async with receiver(changing) as shop:
+        for number in range(9):
+            await owe(store, f"{shop.base}/cb", f"d{number}")
+        assert await worker.deliver_due() == CALLS_PER_RECEIVER
+        assert await worker.deliver_due() == 1
+        answers.append(says(500))
+        assert await worker.deliver_due() == 1
+        assert await worker.deliver_due() > 1
 
 
 async def test_a_wake_is_enough_without_polling(store: Store, make_worker: MakeWorker) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,12 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     server: PostgresServer = request.getfixturevalue("postgres")
     with server.kasse_database() as name:
         yield server.url(name)
+
+
+def migrations(engine: str) -> list[str]:
+    """The names of an engine's migrations, in their order."""
+    folder = resources.files("kasse.store") / "migrations" / engine
+    return sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from kasse.domain import history
 from kasse.domain.access import (
     Account,
+    ApiKey,
     Caller,
     Client,
     Grant,
@@ -22,6 +23,7 @@ from kasse.domain.access import (
 )
 from kasse.domain.callbacks import Attempt, Delivery
 from kasse.domain.history import EntryAdded, OrderState, OrderStep, PaymentStarted, SessionOpened, What
+from kasse.domain.hooks import Notice, Subscription
 from kasse.domain.ledger import Entry, EntryKind, LineAmount, Part
 from kasse.domain.order import Draft, DraftNote, Line, Order, payable, totals
 from kasse.domain.profile import Profile
@@ -108,6 +110,41 @@ def server_secret(**changes: Any) -> ServerSecret:
 
 def signature_secret(account_id: str = ACCOUNT, **changes: Any) -> SignatureSecret:
     return replace(SignatureSecret(account_id, "secret-1", "s3cret", NOW, "somebody"), **changes)
+
+
+def api_key(account_id: str = ACCOUNT, **changes: Any) -> ApiKey:
+    one = ApiKey(
+        account_id=account_id,
+        id="key-1",
+        name="Till",
+        key_hash="4567",
+        created_at=NOW,
+        created_by="somebody",
+        updated_at=LATER,
+        expires_at=LATER,
+    )
+    return replace(one, **changes)
+
+
+def subscription(account_id: str = ACCOUNT, **changes: Any) -> Subscription:
+    one = Subscription(
+        account_id=account_id,
+        id="subscription-1",
+        url="https://shop.example/hook",
+        events=("shopping_draft_add", "checkout_transaction"),
+        created_at=NOW,
+        created_by="somebody",
+        updated_at=LATER,
+        secret="s3cret",
+        fields=("order.id",),
+        exclude_fields=("order.items",),
+        failures=2,
+    )
+    return replace(one, **changes)
+
+
+def notice(account_id: str = ACCOUNT, **changes: Any) -> Notice:
+    return replace(Notice(account_id, "notice-1", "checkout_transaction", "transaction-1", NOW, 7, "failed"), **changes)
 
 
 def stored_answer(account_id: str = ACCOUNT, **changes: Any) -> StoredAnswer:
@@ -330,6 +367,9 @@ def delivery(account_id: str = ACCOUNT, **changes: Any) -> Delivery:
         event="authorized",
         includes_session=True,
         attempts=3,
+        transaction_event_id="event-1",
+        error="cancelled",
+        round_from=1,
     )
     return replace(one, **changes)
 

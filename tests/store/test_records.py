@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from kasse.domain.access import Account, Client, Grant
 from kasse.domain.history import OrderStep
+from kasse.domain.hooks import Notice
 from kasse.domain.paging import Filters, Page
 from kasse.domain.transaction_list import TransactionFilters
 from kasse.store.port import Contradiction, Loads, Record, Store
@@ -50,6 +51,15 @@ def _entries(account_id: str) -> list[Any]:
     return [step.entry for step in life(account_id)[0] if step.entry is not None]
 
 
+def _of_subscription(account_id: str) -> Record:
+    return records.delivery(account_id, session_id="", subscription_id="subscription-1", subject="order-1", seq=3)
+
+
+def _noticed(ask: Callable[[Loads, str], Awaitable[Any]], expected: Callable[[str], Any]) -> Question:
+    """Notices are stored where somebody subscribes to them."""
+    return Question(lambda aid: [records.subscription(aid), records.notice(aid)], ask, expected)
+
+
 def _state(account_id: str) -> Any:
     return life(account_id)[1]
 
@@ -61,8 +71,12 @@ QUESTIONS = {
     "clients": _listed(records.client, lambda loads, aid: loads.clients(aid)),
     "grant": _one(records.grant, lambda loads, aid: loads.grant(aid, "grant-1")),
     "grants": _listed(records.grant, lambda loads, aid: loads.grants(aid, "client-1")),
-    "signature_secret": _one(records.signature_secret, lambda loads, aid: loads.signature_secret(aid)),
+    "signature_secrets": _listed(records.signature_secret, lambda loads, aid: loads.signature_secrets(aid, 2)),
+    "api_key": _one(records.api_key, lambda loads, aid: loads.api_key(aid, "key-1")),
+    "api_key_by_hash": _one(records.api_key, lambda loads, aid: loads.api_key_by_hash(aid, "4567")),
+    "api_keys": _listed(records.api_key, lambda loads, aid: loads.api_keys(aid, Page())),
     "profile": _one(records.profile, lambda loads, aid: loads.profile(aid, "default")),
+    "profiles": _listed(records.profile, lambda loads, aid: loads.profiles(aid)),
     "draft": _one(records.draft, lambda loads, aid: loads.draft(aid, "draft-1")),
     "drafts": _listed(records.draft, lambda loads, aid: loads.drafts(aid, Filters(), Page())),
     "stored_answer": _one(records.stored_answer, lambda loads, aid: loads.stored_answer(aid, "answer-1")),
@@ -101,11 +115,22 @@ QUESTIONS = {
     "gateway_call": _one(records.gateway_call, lambda loads, aid: loads.gateway_call(aid, "transaction-1:capture:1")),
     "delivery": _one(records.delivery, lambda loads, aid: loads.delivery(aid, "delivery-1")),
     "deliveries_of": _listed(records.delivery, lambda loads, aid: loads.deliveries_of(aid, "session-1")),
+    "deliveries_of_subscription": _listed(
+        _of_subscription, lambda loads, aid: loads.deliveries_of_subscription(aid, "subscription-1", Page())
+    ),
+    "subscription": _one(records.subscription, lambda loads, aid: loads.subscription(aid, "subscription-1")),
+    "subscriptions": _listed(records.subscription, lambda loads, aid: loads.subscriptions(aid)),
+    "notice": _noticed(lambda loads, aid: loads.notice(aid, "notice-1"), records.notice),
     "attempts": _listed(records.attempt, lambda loads, aid: loads.attempts(aid, "delivery-1")),
     "attempts_of": Question(
         lambda aid: [records.delivery(aid), records.attempt(aid)],
         lambda loads, aid: loads.attempts_of(aid, "session-1"),
         lambda aid: {"delivery-1": [records.attempt(aid)]},
+    ),
+    "attempts_of_all": Question(
+        lambda aid: [records.delivery(aid), records.attempt(aid)],
+        lambda loads, aid: loads.attempts_of_all(aid, ["delivery-1", "delivery-2"]),
+        lambda aid: {"delivery-1": [records.attempt(aid)], "delivery-2": []},
     ),
 }
 """The reads of one account."""
@@ -122,6 +147,7 @@ OF_ALL_ACCOUNTS = {
     "orders_from": _of_order(lambda loads, _: loads.orders_from(None, 10), lambda aid: [_state(aid)]),
     "due_gateway_calls": _listed(records.gateway_call, lambda loads, _: loads.due_gateway_calls(NOW, 10)),
     "due_deliveries": _listed(records.delivery, lambda loads, _: loads.due_deliveries(NOW, 10)),
+    "notices_to_tell": _noticed(lambda loads, _: loads.notices_to_tell(10), lambda aid: [records.notice(aid)]),
 }
 """The reads of the server itself."""
 
@@ -249,7 +275,7 @@ async def test_the_newest_keys_and_secrets_come_first(store: Store) -> None:
     await put(store, *(records.signature_secret(id=f"s{n}", created_at=NOW.replace(hour=n)) for n in (2, 9, 5)))
     keys = await store.read(lambda loads: loads.signing_keys())
     assert [key.kid for key in keys] == ["k9", "k5", "k2"]
-    secret = await store.read(lambda loads: loads.signature_secret(ACCOUNT))
+    secret, *_ = await store.read(lambda loads: loads.signature_secrets(ACCOUNT, 2))
     assert secret is not None
     assert secret.id == "s9"
 
@@ -283,6 +309,8 @@ VERSIONED: dict[str, tuple[Callable[..., Any], Callable[[Loads], Awaitable[Any]]
     "transaction": (records.transaction, lambda loads: loads.transaction(ACCOUNT, "transaction-1")),
     "gateway_call": (records.gateway_call, lambda loads: loads.gateway_call(ACCOUNT, "transaction-1:capture:1")),
     "delivery": (records.delivery, lambda loads: loads.delivery(ACCOUNT, "delivery-1")),
+    "api_key": (records.api_key, lambda loads: loads.api_key(ACCOUNT, "key-1")),
+    "subscription": (records.subscription, lambda loads: loads.subscription(ACCOUNT, "subscription-1")),
 }
 ONLY_ADDED: dict[str, Callable[..., Any]] = {
     "signing_key": records.signing_key,
@@ -295,7 +323,8 @@ ONLY_ADDED: dict[str, Callable[..., Any]] = {
 
 def test_every_record_either_has_versions_or_is_only_added() -> None:
     made = {type(make()) for make in (*(make for make, _ in VERSIONED.values()), *ONLY_ADDED.values())}
-    assert made | {OrderStep} == set(get_args(Record))
+    # A notice is stored once, and only where somebody subscribes to it: see test_notices.
+    assert made | {OrderStep, Notice} == set(get_args(Record))
 
 
 async def _contradicts(store: Store, *written: Record) -> None:

@@ -15,7 +15,7 @@ from kasse.api.wire import Amount, LineId, Reference, Text, Time
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import PaymentSession
 from kasse.domain.times import rfc3339
-from kasse.operations import hooks, payments, sessions
+from kasse.operations import payments, sessions
 from kasse.operations.sessions import DirectRequest
 
 routes = Routes("sessions")
@@ -160,64 +160,6 @@ async def get(call: Call) -> Any:
 )
 async def cancel(call: Call) -> Any:
     return session_reply(await payments.cancel(call.house, call.caller, call.path("session_id")))
-
-
-class AttemptReply(msgspec.Struct):
-    number: int
-    started_at: str
-    duration_ms: int
-    status_code: int | None = None
-    error: str | None = None
-
-
-class CallbackReply(msgspec.Struct):
-    id: str
-    event: str
-    method: str
-    url: str
-    status: str
-    created_at: str
-    due_at: str
-    attempts: list[AttemptReply]
-
-
-class CallbacksReply(msgspec.Struct):
-    callbacks: list[CallbackReply]
-
-
-@routes(
-    "GET",
-    "/v1/sessions/{session_id}/callbacks",
-    "The callbacks of a session, with every attempt",
-    scopes=READ_CHECKOUT,
-    reply=CallbacksReply,
-)
-async def callbacks(call: Call) -> Any:
-    found = await hooks.callbacks_of(call.house, call.account_id, call.path("session_id"))
-    return CallbacksReply(
-        [
-            CallbackReply(
-                id=each.delivery.id,
-                event=each.delivery.event,
-                method=each.delivery.method,
-                url=each.delivery.url,
-                status=each.delivery.status,
-                created_at=rfc3339(each.delivery.created_at),
-                due_at=rfc3339(each.delivery.due_at),
-                attempts=[
-                    AttemptReply(
-                        number=attempt.number,
-                        started_at=rfc3339(attempt.started_at),
-                        duration_ms=attempt.duration_ms,
-                        status_code=attempt.status_code,
-                        error=attempt.error,
-                    )
-                    for attempt in each.attempts
-                ],
-            )
-            for each in found
-        ]
-    )
 
 
 def session_reply(session: PaymentSession) -> dict[str, Any]:

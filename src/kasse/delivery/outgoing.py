@@ -35,9 +35,9 @@ class Reply:
 class CallFailed(Exception):
     """No answer came. ``reason`` is for the merchant; it holds nothing of the URL's path or query."""
 
-    def __init__(self, reason: str, duration_ms: int = 0) -> None:
+    def __init__(self, reason: str, duration_ms: int = 0, timed_out: bool = False) -> None:
         super().__init__(reason)
-        self.reason, self.duration_ms = reason, duration_ms
+        self.reason, self.duration_ms, self.timed_out = reason, duration_ms, timed_out
 
 
 class Outgoing:
@@ -63,6 +63,7 @@ class Outgoing:
     ) -> Reply:
         """Call ``url``, exactly as it is written. ``timeout_s`` bounds it all, from name to last byte.
 
+        Without ``allow_private`` it must be https, to an address of the open internet.
         An answer counts once its head has come; a body that breaks off or comes too slowly changes nothing. With
         ``keep`` the body counts as well, and has to be there in time, whole, and no longer than that.
         Raises ``CallFailed``.
@@ -70,6 +71,9 @@ class Outgoing:
         clock = asyncio.get_running_loop().time
         started = clock()
         sockets = _Sockets(allow_private)
+        if not allow_private and not url.lower().startswith("https:"):
+            raise CallFailed("calls of production accounts go to https only")
+        timed_out = False
         try:
             async with self._session(sockets) as session:
                 try:
@@ -79,14 +83,14 @@ class Outgoing:
                 finally:
                     sockets.cut()
         except TimeoutError:
-            reason = f"no answer within {timeout_s:g} seconds"
+            reason, timed_out = f"no answer within {timeout_s:g} seconds", True
         except (aiohttp.ClientError, OSError) as error:
             reason = sockets.refusal if sockets.refusal and not sockets.opened else _reason(error)
         else:
             if keep is None or answer is not None:
                 return Reply(status_code, round((clock() - started) * 1000), answer or b"")
             reason = f"the answer is longer than {keep} bytes"
-        raise CallFailed(reason, round((clock() - started) * 1000))
+        raise CallFailed(reason, round((clock() - started) * 1000), timed_out)
 
     def _session(self, sockets: _Sockets) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(

@@ -8,23 +8,33 @@ same ``event-delivery``. Any number of workers may share one database.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
 import structlog
 
 from kasse.clock import Clock
+from kasse.delivery.keys import Keys, headers, load_keys
+from kasse.delivery.outcomes import record
 from kasse.delivery.outgoing import CallFailed, Outgoing
-from kasse.domain.callbacks import TIMEOUT_S, Attempt, Delivery, after_attempt, signature
+from kasse.domain import hooks
+from kasse.domain.callbacks import TIMEOUT_S, Attempt, Delivery
 from kasse.store.port import Loads, Store, StoreUnavailable
 
 LEASE = timedelta(seconds=60)
+HOOK_LEASE = timedelta(seconds=hooks.TIMEOUT_S + 50)
 CALLS_PER_RECEIVER = 4
 CALLS_IN_ALL = 64
+"""So many calls may have begun within the last second: those that wait longer do not take the place of others."""
+SLOW_AFTER_S = 1.0
+CALLS_AT_MOST = 256
+"""So many calls may be under way, slow ones included."""
 GRACE_S = 3.0
+_SILENT_KEPT = 10_000
 
 _log = structlog.get_logger()
 
@@ -32,7 +42,10 @@ _log = structlog.get_logger()
 class DeliveryWorker:
     """Sends what is due. ``describe`` gives the body of a POST, the transaction as JSON, or None for no body.
 
-    ``allow_private`` says of an account whether its calls may go to addresses that are not public.
+    ``allow_private`` says of an account whether its calls may go to addresses that are not public, and without TLS.
+
+    Receivers that hang must not starve the others. A call that waits for longer than a second no longer counts against
+    the calls in all; a receiver that has left a call without an answer gets one at a time until it answers again.
     """
 
     def __init__(
@@ -44,6 +57,7 @@ class DeliveryWorker:
         allow_private: Callable[[str], bool],
         poll_s: float = 0.5,
         timeout_s: float = TIMEOUT_S,
+        hook_timeout_s: float = hooks.TIMEOUT_S,
     ) -> None:
         self._store = store
         self._outgoing = outgoing
@@ -51,9 +65,10 @@ class DeliveryWorker:
         self._describe = describe
         self._allow_private = allow_private
         self._poll_s = poll_s
-        self._timeout_s = timeout_s
+        self._timeout_s, self._hook_timeout_s = timeout_s, hook_timeout_s
         self._woken = asyncio.Event()
-        self._calls: dict[asyncio.Task[None], str] = {}
+        self._calls: dict[asyncio.Task[None], _Call] = {}
+        self._silent: OrderedDict[str, None] = OrderedDict()
 
     def wake(self) -> None:
         """Look at once whether something is due, such as after a commit. From the worker's own event loop."""
@@ -106,22 +121,36 @@ class DeliveryWorker:
 
     async def _claim(self) -> list[Delivery]:
         now = self._clock.now()
-        under_way = Counter(self._calls.values())
-        free = CALLS_IN_ALL - under_way.total()
+        under_way = Counter(call.receiver for call in self._calls.values())
+        free = min(CALLS_IN_ALL - self._fresh(), CALLS_AT_MOST - len(self._calls))
         if free <= 0:
             return []
-        busy = [receiver for receiver, calls in under_way.items() if calls >= CALLS_PER_RECEIVER]
+        busy = [receiver for receiver, calls in under_way.items() if calls >= self._limit(receiver)]
 
         async def decide(loads: Loads) -> tuple[list[Delivery], list[Delivery]]:
             due = await loads.due_deliveries(now, free, busy)
-            claimed = [_claimed(delivery, now) for delivery in _within_limits(due, under_way)]
+            claimed = [_claimed(delivery, now) for delivery in self._within_limits(due, under_way)]
             return claimed, claimed
 
         return await self._store.change(decide)
 
+    def _fresh(self) -> int:
+        recently = asyncio.get_running_loop().time() - SLOW_AFTER_S
+        return sum(call.started > recently for call in self._calls.values())
+
+    def _limit(self, receiver: str) -> int:
+        return 1 if receiver in self._silent else CALLS_PER_RECEIVER
+
+    def _within_limits(self, due: Iterable[Delivery], under_way: Counter[str]) -> Iterator[Delivery]:
+        calls = Counter(under_way)
+        for delivery in due:
+            if calls[delivery.receiver] < self._limit(delivery.receiver):
+                calls[delivery.receiver] += 1
+                yield delivery
+
     def _start(self, delivery: Delivery) -> asyncio.Task[None]:
         call = asyncio.create_task(self._deliver(delivery))
-        self._calls[call] = delivery.receiver
+        self._calls[call] = _Call(delivery.receiver, asyncio.get_running_loop().time())
         call.add_done_callback(self._ended)
         return call
 
@@ -134,8 +163,9 @@ class DeliveryWorker:
     async def _deliver(self, claimed: Delivery) -> None:
         log = _log.bind(account_id=claimed.account_id, delivery_id=claimed.id, receiver=claimed.receiver)
         try:
-            attempt = await self._try(claimed)
-            after = await self._record(claimed, attempt)
+            keys = await load_keys(self._store, claimed, self._clock.now())
+            attempt = await self._try(claimed, keys)
+            after = await record(self._store, self._clock, claimed, attempt, keys)
         except Exception as error:
             log.error("delivery_left_to_its_lease", **_described(error))
             return
@@ -147,22 +177,26 @@ class DeliveryWorker:
             status=after.status if after else "gone",
         )
 
-    async def _try(self, delivery: Delivery) -> Attempt:
+    async def _try(self, delivery: Delivery, keys: Keys) -> Attempt:
         started_at = self._clock.now()
         duration_ms, status_code, error = 0, None, None
         try:
+            keys.require_wanted()
             body = await self._describe(delivery) if delivery.method == "POST" else None
             reply = await self._outgoing.call(
                 delivery.method,
                 delivery.url,
-                await self._headers(delivery),
+                headers(delivery, keys, int(self._clock.now().timestamp()), body),
                 body,
                 allow_private=self._allow_private(delivery.account_id),
-                timeout_s=self._timeout_s,
+                timeout_s=self._timeout_s if delivery.subscription_id is None else self._hook_timeout_s,
             )
             status_code, duration_ms = reply.status_code, reply.duration_ms
+            self._silent.pop(delivery.receiver, None)
         except CallFailed as failure:
             error, duration_ms = failure.reason, failure.duration_ms
+            if failure.timed_out:
+                self._remember_silent(delivery.receiver)
         except StoreUnavailable:
             raise
         except Exception as mistake:
@@ -179,54 +213,23 @@ class DeliveryWorker:
             error=error,
         )
 
-    async def _headers(self, delivery: Delivery) -> dict[str, str]:
-        headers = {"event-delivery": delivery.id}
-        if delivery.method == "POST":
-            headers["Content-Type"] = "application/json; charset=utf-8"
-        secret = await self._store.read(lambda loads: loads.signature_secret(delivery.account_id))
-        if secret is not None:
-            timestamp = int(self._clock.now().timestamp())
-            headers["Dintero-Signature"] = signature(
-                secret.secret, timestamp, delivery.account_id, delivery.method, delivery.url
-            )
-        return headers
-
-    async def _record(self, claimed: Delivery, attempt: Attempt) -> Delivery | None:
-        """Store a try and what it makes of the delivery: the new state, None if the delivery is gone.
-
-        When the lease was over before the answer came, another worker may have claimed or ended the delivery.
-        The try is stored all the same, under the next free number. A delivery that has ended stays as it is;
-        one that is now heard or refused ends; otherwise the other's lease holds.
-        """
-        now = self._clock.now()
-
-        async def decide(loads: Loads) -> tuple[Delivery | None, list[Attempt | Delivery]]:
-            current = await loads.delivery(claimed.account_id, claimed.id)
-            if current is None:
-                return None, []
-            earlier = await loads.attempts(claimed.account_id, claimed.id)
-            number = 1 + max((one.number for one in earlier), default=0)
-            numbered = msgspec.structs.replace(attempt, number=number)
-            if current.status != "waiting":
-                return current, [numbered]
-            after = after_attempt(current, numbered, now)
-            if current.version != claimed.version:
-                after = msgspec.structs.replace(after, due_at=max(after.due_at, current.due_at))
-            return after, [numbered, after]
-
-        return await self._store.change(decide)
+    def _remember_silent(self, receiver: str) -> None:
+        self._silent[receiver] = None
+        if len(self._silent) > _SILENT_KEPT:
+            self._silent.popitem(last=False)
 
 
-def _within_limits(due: Iterable[Delivery], under_way: Counter[str]) -> Iterator[Delivery]:
-    calls = Counter(under_way)
-    for delivery in due:
-        if calls[delivery.receiver] < CALLS_PER_RECEIVER:
-            calls[delivery.receiver] += 1
-            yield delivery
+@dataclass(frozen=True)
+class _Call:
+    """A call under way; ``started`` by the clock of the event loop."""
+
+    receiver: str
+    started: float
 
 
 def _claimed(delivery: Delivery, now: datetime) -> Delivery:
-    return msgspec.structs.replace(delivery, due_at=now + LEASE, version=delivery.version + 1)
+    lease = LEASE if delivery.subscription_id is None else HOOK_LEASE
+    return msgspec.structs.replace(delivery, due_at=now + lease, version=delivery.version + 1)
 
 
 def _described(error: Exception) -> dict[str, str]:

@@ -17,6 +17,8 @@ import msgspec
 from kasse.domain.refusals import Refusal
 
 ACCOUNT_ID = re.compile(r"[PT]\d{8}", re.ASCII)
+_API_KEY = re.compile(r"([PT]\d{8})[!-~]{1,500}", re.ASCII)
+_SHORTEST_SECRET = 24
 _AUDIENCE = re.compile(r"https?://[^\s/?#]+/v1/accounts/([PT]\d{8})/?", re.ASCII)
 
 _ACTIONS = ("admin", "write", "read", "create", "public", "user")
@@ -93,13 +95,36 @@ class ServerSecret(msgspec.Struct, frozen=True):
 
 
 class SignatureSecret(msgspec.Struct, frozen=True):
-    """The secret that signs callbacks of one account (checkout reference, 9.1)."""
+    """The secret that signs callbacks of one account (checkout reference, 9.1).
+
+    The one before it stays good until ``previous_until``; with None it ended when this one was made.
+    """
 
     account_id: str
     id: str
     secret: str
     created_at: datetime
     created_by: str
+    previous_until: datetime | None = None
+
+
+class ApiKey(msgspec.Struct, frozen=True):
+    """A key that stands for ``admin:checkout`` of its account. ``key_hash`` is the keyed hash of it.
+
+    The key itself is kept nowhere. Source: checkout reference, row 14b; auth reference, A-13.
+    """
+
+    account_id: str
+    id: str
+    name: str
+    key_hash: str
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    expires_at: datetime | None = None
+    deleted_at: datetime | None = None
+    deleted_by: str | None = None
+    version: int = 1
 
 
 class RequestNote(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -217,6 +242,24 @@ def require_all(caller: Caller, scopes: Iterable[str], path: str = "") -> None:
             raise Refusal(
                 "missing_scope", f"to pass on the scope {one} takes a token that has it; this one has {held}", path
             )
+
+
+def api_key_account(key: str) -> str | None:
+    """The account that an API key begins with, or None for what cannot be one."""
+    match = _API_KEY.fullmatch(key)
+    return match.group(1) if match else None
+
+
+def require_api_key(key: str, account_id: str, path: str) -> str:
+    """Check a key that a merchant has chosen. Raises ``Refusal`` (wrong_value) without repeating it."""
+    if api_key_account(key) != account_id or len(key) < len(account_id) + _SHORTEST_SECRET:
+        raise Refusal(
+            "wrong_value",
+            f"expected {account_id} followed by at least {_SHORTEST_SECRET} characters that cannot be guessed, without "
+            f"spaces, got {len(key)} characters",
+            path=path,
+        )
+    return key
 
 
 def audience_account(audience: str) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -29,7 +29,9 @@ LONGEST_PAUSE_S = 4 * 3600
 class Delivery(msgspec.Struct, frozen=True):
     """One call owed to a merchant. ``receiver`` is where it goes, by scheme, host and port.
 
-    ``attempts`` counts the tries made; ``due_at`` is when the next one is due.
+    ``attempts`` counts the tries made, ``round_from`` those before somebody asked to send it again; ``due_at`` is when
+    the next one is due. A call to a webhook names its ``subscription_id``, what it tells of as ``subject`` and, for an
+    order's event, its number ``seq``. ``transaction_event_id`` is the event of a payment that a callback tells of.
     """
 
     account_id: str
@@ -46,6 +48,12 @@ class Delivery(msgspec.Struct, frozen=True):
     status: DeliveryStatus = "waiting"
     attempts: int = 0
     version: int = 1
+    transaction_event_id: str | None = None
+    subscription_id: str | None = None
+    subject: str | None = None
+    seq: int = 0
+    error: str | None = None
+    round_from: int = 0
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -77,6 +85,7 @@ class Occasion:
     """What is to be told: the payment ended (``error`` None or its name), or a later ``event`` came.
 
     ``told_before`` when the merchant has heard that the payment is on hold: then he hears how it ended, error or not.
+    ``on_hold`` where the payment waits for somebody to confirm it; ``transaction_event_id`` is the event it tells of.
     """
 
     session_id: str
@@ -87,6 +96,12 @@ class Occasion:
     event: str | None = None
     event_id: str | None = None
     told_before: bool = False
+    on_hold: bool = False
+    transaction_event_id: str | None = None
+
+
+TOLD: Mapping[str, str] = {"authorized": "AUTH_CALLBACK_SENT", "on_hold": "ON_HOLD_CALLBACK_SENT"}
+"""The event of the session after a callback has been heard, by what it told."""
 
 
 def switches(callback_url: str) -> Switches:
@@ -128,7 +143,6 @@ def delivery(account_id: str, id: str, callback_url: str, occasion: Occasion, no
         "event_id": occasion.event_id,
     }
     url = as_sent(with_parameters(callback_url, added.items()))
-    parts = urlsplit(url)
     return Delivery(
         account_id=account_id,
         id=id,
@@ -136,12 +150,19 @@ def delivery(account_id: str, id: str, callback_url: str, occasion: Occasion, no
         transaction_id=occasion.transaction_id,
         method=asked.method,
         url=url,
-        receiver=f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}",
+        receiver=receiver_of(url),
         created_at=now,
         due_at=now + asked.delay,
-        event=occasion.event or occasion.error or "authorized",
+        event=occasion.event or occasion.error or ("on_hold" if occasion.on_hold else "authorized"),
         includes_session=asked.includes_session,
+        transaction_event_id=occasion.transaction_event_id,
     )
+
+
+def receiver_of(url: str) -> str:
+    """Where a URL leads, by scheme, host and port: what shares one queue."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}"
 
 
 def return_href(return_url: str, merchant_reference: str, transaction_id: str | None, error: str | None) -> str:
@@ -227,20 +248,39 @@ def outcome(status_code: int | None) -> Literal["delivered", "again", "refused"]
     return "again"
 
 
-def after_attempt(delivery: Delivery, attempt: Attempt, now: datetime) -> Delivery:
-    """What a try makes of a delivery: done, given up, or due again after a pause that doubles each time."""
+def after_attempt(
+    delivery: Delivery,
+    attempt: Attempt,
+    now: datetime,
+    *,
+    tries: int = MAX_RETRIES + 1,
+    refusals_are_final: bool = True,
+    wait: Callable[[int], timedelta] | None = None,
+) -> Delivery:
+    """What a try makes of a delivery: done, given up, or due again after a pause that doubles each time.
+
+    ``tries`` are counted from the last time that somebody asked to send it again.
+    """
+    made = attempt.number - delivery.round_from
     result = outcome(attempt.status_code)
     status: DeliveryStatus = "waiting"
     if result == "delivered":
         status = "delivered"
-    elif result == "refused" or attempt.number > MAX_RETRIES:
+    elif (result == "refused" and refusals_are_final) or made >= tries:
         status = "failed"
     return msgspec.structs.replace(
         delivery,
         status=status,
         attempts=attempt.number,
-        due_at=now + pause(attempt.number),
+        due_at=now + (wait or pause)(made),
         version=delivery.version + 1,
+    )
+
+
+def again(delivery: Delivery, now: datetime) -> Delivery:
+    """Send it once more, whatever became of it, with as many tries as a new one."""
+    return msgspec.structs.replace(
+        delivery, status="waiting", due_at=now, round_from=delivery.attempts, version=delivery.version + 1
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -11,12 +12,24 @@ import msgspec
 from kasse.domain.refusals import Refusal
 
 CARD = "dintero_psp.creditcard"
+DEFAULT = "default"
+"""The profile that every account has."""
+MAX_PROFILES = 100
 _PROVIDERS = frozenset(
     (
         *("bambora", "collector", "dintero", "dintero_psp", "instabank", "klarna", "kravia", "netaxept", "payex"),
         *("santander", "seitatech", "swish", "two", "vipps"),
     )
 )
+_COLOURS = ("backdrop", "primary")
+_RADII = ("cardRadius", "buttonRadius")
+_BYTE = r"\s*\d{1,3}\s*"
+_COLOUR = re.compile(
+    rf"#[0-9a-f]{{3,4}}|#[0-9a-f]{{6}}|#[0-9a-f]{{8}}|rgb\({_BYTE},{_BYTE},{_BYTE}\)"
+    rf"|rgba\({_BYTE},{_BYTE},{_BYTE},\s*(?:0|1|0?\.\d{{1,4}}|1\.0)\s*\)",
+    re.ASCII | re.IGNORECASE,
+)
+_RADIUS = re.compile(r"(?:100|\d{1,2})(?:\.\d{1,2})?(?:px)?", re.ASCII)
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -26,6 +39,9 @@ class Profile(msgspec.Struct, frozen=True):
     created_at: datetime
     name: str | None = None
     version: int = 1
+    updated_at: datetime | None = None
+    deleted_at: datetime | None = None
+    given: dict[str, Any] = {}
 
 
 def default_profile(account_id: str, now: datetime) -> Profile:
@@ -37,7 +53,7 @@ def default_profile(account_id: str, now: datetime) -> Profile:
         "default_payment_type": CARD,
         "dintero_psp": {"type": "payment_type", "creditcard": card},
     }
-    return Profile(account_id, "default", configuration, now, name="Default")
+    return Profile(account_id, DEFAULT, configuration, now, name="Default")
 
 
 def merged(configuration: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
@@ -76,8 +92,9 @@ def check_configuration(configuration: dict[str, Any], path: str = "/configurati
     """Whether a merged configuration contradicts itself (checkout reference, section 5, rule 6).
 
     Raises ``Refusal`` (wrong_value): a ``default_payment_type`` that is not enabled, a country that is both allowed
-    and denied.
+    and denied, a colour or radius of the ``theme`` that is none (they go into the style of the payer's page).
     """
+    _check_theme(configuration.get("theme"), f"{path}/theme")
     default = configuration.get("default_payment_type")
     enabled = list(payment_methods(configuration))
     everything = configuration.get("active_payment_types")
@@ -99,6 +116,27 @@ def check_configuration(configuration: dict[str, Any], path: str = "/configurati
                 f"expected no country in both lists, got {str(both[0])[:10]!r}",
                 path=f"{path}/countries/deny_countries",
             )
+
+
+def _check_theme(theme: Any, path: str) -> None:
+    if theme is None:
+        return
+    if not isinstance(theme, dict):
+        raise Refusal("wrong_type", f"expected an object, got {str(theme)[:60]!r}", path=path)
+    for name, value in theme.items():
+        if name in _COLOURS and not (isinstance(value, str) and _COLOUR.fullmatch(value)):
+            message = f"expected a colour such as #1d4ed8 or rgba(29, 78, 216, 0.9), got {str(value)[:60]!r}"
+        elif name in _RADII and not _is_radius(value):
+            message = f"expected a radius in pixels, 0 to 100, such as 8 or '8px', got {str(value)[:60]!r}"
+        else:
+            continue
+        raise Refusal("wrong_value", message, path=f"{path}/{name}")
+
+
+def _is_radius(value: Any) -> bool:
+    if isinstance(value, str):
+        return _RADIUS.fullmatch(value) is not None
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100
 
 
 def payment_methods(configuration: dict[str, Any]) -> Iterator[str]:

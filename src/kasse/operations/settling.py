@@ -19,6 +19,7 @@ from kasse.domain import transaction as rules
 from kasse.domain.access import Caller
 from kasse.domain.callbacks import Occasion
 from kasse.domain.history import EntryAdded, PaymentEnded, What
+from kasse.domain.hooks import of_authorization
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import PaymentSession, SessionEvent
 from kasse.domain.transaction import (
@@ -391,17 +392,22 @@ def _occasion(transaction: Transaction, event: TransactionEvent | None = None, e
         event_id=event.id if event else None,
         error=error,
         told_before=error == "failed",
+        on_hold=event is None and transaction.status == "ON_HOLD",
+        transaction_event_id=transaction.events[-1].id if transaction.events else None,
     )
 
 
 def _owed(house: House, session: PaymentSession, occasion: Occasion) -> list[Record]:
-    """The calls that a session's merchant is owed on an occasion."""
-    url = session.url.callback_url
-    if url is None:
-        return []
+    """What is to be told on an occasion: the call to the session's merchant, and to whom the account subscribes it."""
     # Calls leave by the server's clock, whatever the account's own says.
-    owed = callbacks.delivery(session.account_id, house.ids.uuid(), url, occasion, house.clock.now())
-    return [] if owed is None else [owed]
+    now, records = house.clock.now(), list[Record]()
+    if occasion.event is None:
+        status = "ON_HOLD" if occasion.on_hold else "AUTHORIZED"
+        transaction_id = None if occasion.error == "cancelled" else occasion.transaction_id
+        records.append(of_authorization(session.account_id, session.id, transaction_id, status, occasion.error, now))
+    url = session.url.callback_url
+    owed = callbacks.delivery(session.account_id, house.ids.uuid(), url, occasion, now) if url else None
+    return records if owed is None else [*records, owed]
 
 
 def owed_on_cancel(house: House, session: PaymentSession) -> list[Record]:

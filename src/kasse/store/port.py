@@ -12,9 +12,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from kasse.domain.access import Account, Client, Grant, ServerSecret, SignatureSecret, SigningKey, StoredAnswer
+from kasse.domain.access import (
+    Account,
+    ApiKey,
+    Client,
+    Grant,
+    ServerSecret,
+    SignatureSecret,
+    SigningKey,
+    StoredAnswer,
+)
 from kasse.domain.callbacks import Attempt, Delivery
 from kasse.domain.history import Event, OrderState, OrderStep
+from kasse.domain.hooks import Notice, Subscription
 from kasse.domain.ledger import Entry
 from kasse.domain.order import Draft
 from kasse.domain.paging import Filters, Page
@@ -32,6 +42,7 @@ Record = (
     | SigningKey
     | ServerSecret
     | SignatureSecret
+    | ApiKey
     | StoredAnswer
     | Profile
     | Draft
@@ -42,8 +53,14 @@ Record = (
     | GatewayCall
     | Delivery
     | Attempt
+    | Subscription
+    | Notice
 )
-"""What can be written. A record with ``version`` 1 is new; a later version replaces exactly the one before it."""
+"""What can be written. A record with ``version`` 1 is new; a later version replaces exactly the one before it.
+
+With the records of a change an engine stores what ``domain.hooks.notices`` finds to tell of them, where somebody
+subscribes to it: in the same transaction, and without a question of its own. So is a new ``Notice``.
+"""
 
 
 class StoreUnavailable(Exception):
@@ -90,12 +107,25 @@ class Loads(Protocol):
 
     async def server_secret(self, name: str) -> ServerSecret | None: ...
 
-    async def signature_secret(self, account_id: str) -> SignatureSecret | None:
-        """The newest one."""
+    async def signature_secrets(self, account_id: str, limit: int) -> list[SignatureSecret]:
+        """The newest ones, newest first."""
+
+    async def api_key(self, account_id: str, id: str) -> ApiKey | None:
+        """Deleted ones too."""
+
+    async def api_key_by_hash(self, account_id: str, key_hash: str) -> ApiKey | None:
+        """Deleted ones too."""
+
+    async def api_keys(self, account_id: str, page: Page, deleted: bool = False) -> list[ApiKey]:
+        """Newest first, deleted ones only where asked for."""
 
     async def stored_answer(self, account_id: str, id: str) -> StoredAnswer | None: ...
 
-    async def profile(self, account_id: str, profile_id: str) -> Profile | None: ...
+    async def profile(self, account_id: str, profile_id: str, deleted: bool = False) -> Profile | None:
+        """A deleted one only where asked for."""
+
+    async def profiles(self, account_id: str) -> list[Profile]:
+        """Those not deleted, by their ids."""
 
     async def draft(self, account_id: str, draft_id: str) -> Draft | None: ...
 
@@ -159,11 +189,28 @@ class Loads(Protocol):
 
     async def deliveries_of(self, account_id: str, session_id: str) -> list[Delivery]: ...
 
+    async def deliveries_of_subscription(self, account_id: str, subscription_id: str, page: Page) -> list[Delivery]:
+        """The calls to a webhook, newest first."""
+
     async def attempts(self, account_id: str, delivery_id: str) -> list[Attempt]:
         """The tries of one delivery, oldest first."""
 
     async def attempts_of(self, account_id: str, session_id: str) -> dict[str, list[Attempt]]:
         """The tries of every delivery of a session, by delivery."""
+
+    async def attempts_of_all(self, account_id: str, deliveries: Collection[str]) -> dict[str, list[Attempt]]:
+        """The tries of several deliveries, by delivery."""
+
+    async def subscription(self, account_id: str, id: str) -> Subscription | None:
+        """Deleted ones too."""
+
+    async def subscriptions(self, account_id: str) -> list[Subscription]:
+        """Those not deleted, oldest first."""
+
+    async def notice(self, account_id: str, id: str) -> Notice | None: ...
+
+    async def notices_to_tell(self, limit: int) -> list[Notice]:
+        """Notices of any account that are not told yet, oldest first."""
 
 
 Decide = Callable[[Loads], Awaitable[tuple[T, Sequence[Record]]]]
@@ -202,7 +249,7 @@ class Store(Protocol):
     async def book_get(self, account_id: str, key: str) -> dict[str, Any] | None: ...
 
     async def forget_answers(self, before: datetime) -> int:
-        """Remove the stored answers that are older; answers how many they were."""
+        """Remove the stored answers that are older, and the notices that are told; answers how many answers it were."""
         ...
 
     async def close(self) -> None: ...

@@ -219,7 +219,10 @@ class PostgresStore:
 
     async def forget_answers(self, before: datetime) -> int:
         """One account after the other, because no statement may write to several."""
-        sql = in_room("SELECT DISTINCT account_id FROM answers WHERE room.id = $1 AND created_at < $2")
+        sql = in_room(
+            "SELECT account_id FROM answers WHERE room.id = $1 AND created_at < $2 "
+            "UNION SELECT account_id FROM notices WHERE room.id = $1 AND told AND created_at < $2"
+        )
         removed = 0
         with self._working():
             for (account_id,) in await self._fetch(sql, EVERY_ACCOUNT, milliseconds(before)):

@@ -16,9 +16,19 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from kasse.domain.access import Account, Client, Grant, ServerSecret, SignatureSecret, SigningKey, StoredAnswer
+from kasse.domain.access import (
+    Account,
+    ApiKey,
+    Client,
+    Grant,
+    ServerSecret,
+    SignatureSecret,
+    SigningKey,
+    StoredAnswer,
+)
 from kasse.domain.callbacks import Attempt, Delivery
 from kasse.domain.history import Event, OrderState
+from kasse.domain.hooks import Notice, Subscription
 from kasse.domain.ledger import Entry, LineSums, OrderSums
 from kasse.domain.order import Draft, Line, Order
 from kasse.domain.paging import Filters, Page
@@ -149,12 +159,32 @@ class PostgresLoads:
         rows = await self._rows("SELECT doc FROM server_secrets WHERE name = $1", name)
         return _decode(rows[0][0], ServerSecret) if rows else None
 
-    async def signature_secret(self, account_id: str) -> SignatureSecret | None:
-        sql = "SELECT doc FROM signature_secrets WHERE account_id = room.id ORDER BY created_at DESC LIMIT 1"
-        return next(iter(await self._list(SignatureSecret, account_id, sql)), None)
+    async def signature_secrets(self, account_id: str, limit: int) -> list[SignatureSecret]:
+        sql = "SELECT doc FROM signature_secrets WHERE account_id = room.id ORDER BY created_at DESC, id LIMIT $2"
+        return await self._list(SignatureSecret, account_id, sql, limit)
 
-    async def profile(self, account_id: str, profile_id: str) -> Profile | None:
-        return await self._by_key(Profile, "profiles", account_id, profile_id)
+    async def api_key(self, account_id: str, id: str) -> ApiKey | None:
+        return await self._by_key(ApiKey, "api_keys", account_id, id)
+
+    async def api_key_by_hash(self, account_id: str, key_hash: str) -> ApiKey | None:
+        sql = "SELECT doc FROM api_keys WHERE account_id = room.id AND key_hash = $2"
+        key = await self._one(ApiKey, account_id, sql, key_hash)
+        if key is not None:
+            self.seen.append(Seen("api_keys", account_id, key.id, key.version))
+        return key
+
+    async def api_keys(self, account_id: str, page: Page, deleted: bool = False) -> list[ApiKey]:
+        start = "SELECT created_at, id FROM api_keys WHERE account_id = $1 AND id = $3"
+        sql = "SELECT doc FROM api_keys AS o WHERE account_id = room.id AND (NOT deleted OR $2)"
+        return await self._list(ApiKey, account_id, paged(sql, start, page), deleted, *after(page))
+
+    async def profile(self, account_id: str, profile_id: str, deleted: bool = False) -> Profile | None:
+        profile = await self._by_key(Profile, "profiles", account_id, profile_id)
+        return None if profile is None or (profile.deleted_at and not deleted) else profile
+
+    async def profiles(self, account_id: str) -> list[Profile]:
+        sql = "SELECT doc FROM profiles WHERE account_id = room.id AND NOT deleted ORDER BY id"
+        return await self._list(Profile, account_id, sql)
 
     async def draft(self, account_id: str, draft_id: str) -> Draft | None:
         return await self._by_key(Draft, "drafts", account_id, draft_id)
@@ -303,6 +333,14 @@ class PostgresLoads:
         sql = "SELECT doc FROM deliveries WHERE account_id = room.id AND session_id = $2 ORDER BY owed"
         return await self._list(Delivery, account_id, sql, session_id)
 
+    async def deliveries_of_subscription(self, account_id: str, subscription_id: str, page: Page) -> list[Delivery]:
+        sql = "SELECT doc FROM deliveries WHERE account_id = room.id AND subscription_id = $2"
+        values: tuple[Any, ...] = (subscription_id, page.limit)
+        if page.after is not None:
+            sql += " AND owed < (SELECT owed FROM deliveries WHERE account_id = $1 AND id = $4)"
+            values = (*values, page.after)
+        return await self._list(Delivery, account_id, sql + " ORDER BY owed DESC LIMIT $3", *values)
+
     async def attempts(self, account_id: str, delivery_id: str) -> list[Attempt]:
         # No list to be guarded: the next number can be taken once.
         sql = "SELECT doc FROM delivery_attempts WHERE account_id = room.id AND delivery_id = $2 ORDER BY number"
@@ -318,6 +356,31 @@ class PostgresLoads:
         for attempt in await self._list(Attempt, account_id, sql, session_id):
             found.setdefault(attempt.delivery_id, []).append(attempt)
         return found
+
+    async def attempts_of_all(self, account_id: str, deliveries: Collection[str]) -> dict[str, list[Attempt]]:
+        sql = (
+            "SELECT doc FROM delivery_attempts WHERE account_id = room.id AND delivery_id = ANY($2) "
+            "ORDER BY delivery_id, number"
+        )
+        found: dict[str, list[Attempt]] = {id: [] for id in deliveries}
+        for attempt in await self._list(Attempt, account_id, sql, list(deliveries)):
+            found[attempt.delivery_id].append(attempt)
+        return found
+
+    async def subscription(self, account_id: str, id: str) -> Subscription | None:
+        return await self._by_key(Subscription, "subscriptions", account_id, id)
+
+    async def subscriptions(self, account_id: str) -> list[Subscription]:
+        sql = "SELECT doc FROM subscriptions WHERE account_id = room.id AND NOT deleted ORDER BY created_at, id"
+        return await self._list(Subscription, account_id, sql)
+
+    async def notice(self, account_id: str, id: str) -> Notice | None:
+        return await self._by_key(Notice, "notices", account_id, id)
+
+    async def notices_to_tell(self, limit: int) -> list[Notice]:
+        # As with the gateway calls.
+        sql = "SELECT doc FROM notices WHERE room.id = $1 AND NOT told ORDER BY created_at LIMIT $2"
+        return await self._all(Notice, EVERY_ACCOUNT, sql, limit)
 
     # -- the sandbox gateway's book
 

@@ -9,8 +9,9 @@ from uuid import UUID
 
 import msgspec
 
-from kasse.domain.access import Client, Grant, SignatureSecret, SigningKey
+from kasse.domain.access import ApiKey, Client, Grant, SignatureSecret, SigningKey
 from kasse.domain.history import MOVES_SUMS_ONLY, OrderCreated, OrderStep
+from kasse.domain.hooks import Notice, Subscription, notices
 from kasse.domain.ledger import LineSums
 from kasse.domain.order import Line
 from kasse.domain.transaction_list import TransactionMarks
@@ -19,7 +20,7 @@ from kasse.store.postgres_reads import Seen
 from kasse.store.sqlite_writes import _SUMS, _TABLES, _doc, mark_rows
 from kasse.store.times import milliseconds
 
-LISTED = (Client, Grant, SigningKey, SignatureSecret)
+LISTED = (ApiKey, Client, Grant, SigningKey, SignatureSecret, Subscription)
 """The records that decisions look for in lists: whoever adds one must not be overlooked."""
 
 
@@ -39,12 +40,23 @@ class _Row:
 
 def statement(commit: UUID, records: Sequence[Record], seen: Sequence[Seen]) -> tuple[Any, ...]:
     """The call that stores ``records`` if what the change was decided on is as it was seen: SQL and its values."""
-    rows = [row for record in records for row in _rows(record)]
+    told = list(notices(records))
+    rows = [row for record in records if not _is_new_notice(record) for row in _rows(record)]
     # What is written is guarded by its own version.
     written = {(row.table, *row.keys.values()) for row in rows}
     others = [one for one in seen if (one.table, one.account, *([one.key] if one.key else [])) not in written]
+    sql, values = "SELECT kasse_write($1, $2, $3, $4, $5, $6, $7, $8, $9)", tuple[Any, ...]()
+    if told:
+        sql += ", kasse_tell($10, $11, $12, $13, $14)"
+        values = (
+            [notice.account_id for notice in told],
+            [notice.id for notice in told],
+            [notice.event for notice in told],
+            [milliseconds(notice.created_at) for notice in told],
+            [_doc(notice) for notice in told],
+        )
     return (
-        "SELECT kasse_write($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        sql,
         commit,
         [row.table for row in rows],
         [row.new for row in rows],
@@ -54,7 +66,12 @@ def statement(commit: UUID, records: Sequence[Record], seen: Sequence[Seen]) -> 
         [one.account for one in others],
         [one.key for one in others],
         [one.version for one in others],
+        *values,
     )
+
+
+def _is_new_notice(record: Record) -> bool:
+    return isinstance(record, Notice) and record.version == 1
 
 
 def _rows(record: Record) -> Iterator[_Row]:

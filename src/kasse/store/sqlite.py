@@ -27,6 +27,8 @@ from kasse.store.port import Contradiction, Decide, Loads, Query, Record, StoreU
 from kasse.store.sqlite_reads import SqliteLoads
 from kasse.store.sqlite_writes import write
 from kasse.store.times import milliseconds
+from kasse.store.sqlite_reads import SqliteLoads, milliseconds
+from kasse.store.sqlite_writes import write_all
 
 T = TypeVar("T")
 
@@ -159,6 +161,7 @@ class SqliteStore:
         return await self.read(query)
 
     async def forget_answers(self, before: datetime) -> int:
+        await self._statement("DELETE FROM notices WHERE told = 1 AND created_at < ?", milliseconds(before))
         return await self._statement("DELETE FROM answers WHERE created_at < ?", milliseconds(before))
 
     async def _statement(self, sql: str, *bindings: Any) -> int:
@@ -228,8 +231,7 @@ def _run_job(connection: apsw.Connection, loads: Loads, job: _Job) -> None:
     connection.execute("SAVEPOINT job")
     try:
         job.result, records = _finish(job.decide(loads))
-        for record in records:
-            write(connection, record)
+        write_all(connection, records)
     except apsw.ConstraintError as error:
         job.error = Contradiction(str(error))
     except _OF_THE_JOB as error:

@@ -12,9 +12,19 @@ from typing import Any, TypeVar
 import apsw
 import msgspec
 
-from kasse.domain.access import Account, Client, Grant, ServerSecret, SignatureSecret, SigningKey, StoredAnswer
+from kasse.domain.access import (
+    Account,
+    ApiKey,
+    Client,
+    Grant,
+    ServerSecret,
+    SignatureSecret,
+    SigningKey,
+    StoredAnswer,
+)
 from kasse.domain.callbacks import Attempt, Delivery
 from kasse.domain.history import Event, OrderState
+from kasse.domain.hooks import Notice, Subscription
 from kasse.domain.ledger import Entry, LineSums, OrderSums
 from kasse.domain.order import Draft, Line, Order
 from kasse.domain.paging import Filters, Page
@@ -88,16 +98,33 @@ class SqliteLoads:
     async def server_secret(self, name: str) -> ServerSecret | None:
         return self._one(ServerSecret, "SELECT doc FROM server_secrets WHERE name = ?", name)
 
-    async def signature_secret(self, account_id: str) -> SignatureSecret | None:
-        sql = "SELECT doc FROM signature_secrets WHERE account_id = ? ORDER BY created_at DESC LIMIT 1"
-        return self._one(SignatureSecret, sql, account_id)
+    async def signature_secrets(self, account_id: str, limit: int) -> list[SignatureSecret]:
+        sql = "SELECT doc FROM signature_secrets WHERE account_id = ? ORDER BY created_at DESC, rowid DESC LIMIT ?"
+        return self._all(SignatureSecret, sql, account_id, limit)
+
+    async def api_key(self, account_id: str, id: str) -> ApiKey | None:
+        return self._one(ApiKey, "SELECT doc FROM api_keys WHERE account_id = ? AND id = ?", account_id, id)
+
+    async def api_key_by_hash(self, account_id: str, key_hash: str) -> ApiKey | None:
+        sql = "SELECT doc FROM api_keys WHERE account_id = ? AND key_hash = ?"
+        return self._one(ApiKey, sql, account_id, key_hash)
+
+    async def api_keys(self, account_id: str, page: Page, deleted: bool = False) -> list[ApiKey]:
+        sql = "SELECT doc FROM api_keys WHERE account_id = ? AND deleted <= ?"
+        sql, bindings = _paged(sql, "api_keys", (account_id, deleted), page)
+        return self._all(ApiKey, sql, *bindings)
 
     async def stored_answer(self, account_id: str, id: str) -> StoredAnswer | None:
         return self._one(StoredAnswer, "SELECT doc FROM answers WHERE account_id = ? AND id = ?", account_id, id)
 
-    async def profile(self, account_id: str, profile_id: str) -> Profile | None:
-        sql = "SELECT doc FROM profiles WHERE account_id = ? AND id = ?"
-        return self._one(Profile, sql, account_id, profile_id)
+    async def profile(self, account_id: str, profile_id: str, deleted: bool = False) -> Profile | None:
+        sql = "SELECT doc FROM profiles WHERE account_id = ? AND id = ? AND deleted <= ?"
+        return self._one(Profile, sql, account_id, profile_id, deleted)
+
+    async def profiles(self, account_id: str) -> list[Profile]:
+        return self._all(
+            Profile, "SELECT doc FROM profiles WHERE account_id = ? AND deleted = 0 ORDER BY id", account_id
+        )
 
     async def drafts(self, account_id: str, filters: Filters, page: Page) -> list[Draft]:
         where, bindings = _narrowed("drafts", filters)
@@ -269,6 +296,14 @@ class SqliteLoads:
         sql = "SELECT doc FROM deliveries WHERE account_id = ? AND session_id = ? ORDER BY rowid"
         return self._all(Delivery, sql, account_id, session_id)
 
+    async def deliveries_of_subscription(self, account_id: str, subscription_id: str, page: Page) -> list[Delivery]:
+        sql = "SELECT doc FROM deliveries WHERE account_id = ? AND subscription_id = ?"
+        bindings: tuple[Any, ...] = (account_id, subscription_id)
+        if page.after is not None:
+            sql += " AND rowid < (SELECT rowid FROM deliveries WHERE account_id = ? AND id = ?)"
+            bindings = (*bindings, account_id, page.after)
+        return self._all(Delivery, f"{sql} ORDER BY rowid DESC LIMIT ?", *bindings, page.limit)
+
     async def attempts(self, account_id: str, delivery_id: str) -> list[Attempt]:
         sql = "SELECT doc FROM delivery_attempts WHERE account_id = ? AND delivery_id = ? ORDER BY number"
         return self._all(Attempt, sql, account_id, delivery_id)
@@ -283,6 +318,29 @@ class SqliteLoads:
         for attempt in self._all(Attempt, sql, account_id, session_id):
             found.setdefault(attempt.delivery_id, []).append(attempt)
         return found
+
+    async def attempts_of_all(self, account_id: str, deliveries: Collection[str]) -> dict[str, list[Attempt]]:
+        sql = (
+            "SELECT doc FROM delivery_attempts WHERE account_id = ? "  # noqa: S608
+            f"AND delivery_id IN ({_places(deliveries)}) ORDER BY delivery_id, number"
+        )
+        found: dict[str, list[Attempt]] = {id: [] for id in deliveries}
+        for attempt in self._all(Attempt, sql, account_id, *deliveries):
+            found[attempt.delivery_id].append(attempt)
+        return found
+
+    async def subscription(self, account_id: str, id: str) -> Subscription | None:
+        return self._one(Subscription, "SELECT doc FROM subscriptions WHERE account_id = ? AND id = ?", account_id, id)
+
+    async def subscriptions(self, account_id: str) -> list[Subscription]:
+        sql = "SELECT doc FROM subscriptions WHERE account_id = ? AND deleted = 0 ORDER BY created_at, id"
+        return self._all(Subscription, sql, account_id)
+
+    async def notice(self, account_id: str, id: str) -> Notice | None:
+        return self._one(Notice, "SELECT doc FROM notices WHERE account_id = ? AND id = ?", account_id, id)
+
+    async def notices_to_tell(self, limit: int) -> list[Notice]:
+        return self._all(Notice, "SELECT doc FROM notices WHERE told = 0 ORDER BY created_at LIMIT ?", limit)
 
 
 def _state(order: Order, lines: Iterable[tuple[str, Line, LineSums]]) -> OrderState:

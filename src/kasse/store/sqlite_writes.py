@@ -7,14 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import apsw
 import msgspec
 
-from kasse.domain.access import Account, Client, Grant, ServerSecret, SignatureSecret, SigningKey, StoredAnswer
+from kasse.domain.access import (
+    Account,
+    ApiKey,
+    Client,
+    Grant,
+    ServerSecret,
+    SignatureSecret,
+    SigningKey,
+    StoredAnswer,
+)
 from kasse.domain.callbacks import Attempt, Delivery
 from kasse.domain.history import MOVES_SUMS_ONLY, OrderCreated, OrderStep
+from kasse.domain.hooks import Notice, Subscription, notices
 from kasse.domain.order import Draft
 from kasse.domain.profile import Profile
 from kasse.domain.session import PaymentSession
@@ -22,6 +33,19 @@ from kasse.domain.transaction import GatewayCall, Transaction
 from kasse.domain.transaction_list import TransactionMarks, last_time
 from kasse.store.port import Contradiction, Record
 from kasse.store.times import milliseconds
+
+
+def write_all(connection: apsw.Connection, records: Sequence[Record]) -> None:
+    """Write the records of a change, and what there is to tell of them. Raises ``Contradiction``."""
+    for record in records:
+        if not (isinstance(record, Notice) and record.version == 1):
+            write(connection, record)
+    for notice in notices(records):
+        connection.execute(
+            "INSERT INTO notices (account_id, id, told, created_at, version, doc) SELECT ?1, ?2, 0, ?3, 1, ?4 WHERE "
+            "EXISTS (SELECT 1 FROM subscriptions WHERE account_id = ?1 AND instr(events, ?5)) ON CONFLICT DO NOTHING",
+            (notice.account_id, notice.id, milliseconds(notice.created_at), _doc(notice), f" {notice.event} "),
+        )
 
 
 def write(connection: apsw.Connection, record: Record) -> None:
@@ -185,7 +209,36 @@ _TABLES: dict[type, tuple[str, _Columns, _Columns]] = {
         _account_and_id,
         lambda r: {"created_at": milliseconds(r.created_at)},
     ),
-    Profile: ("profiles", _account_and_id, lambda r: {"version": r.version}),
+    ApiKey: (
+        "api_keys",
+        _account_and_id,
+        lambda r: {
+            "key_hash": r.key_hash,
+            "deleted": r.deleted_at is not None,
+            "created_at": milliseconds(r.created_at),
+            "version": r.version,
+        },
+    ),
+    Profile: (
+        "profiles",
+        _account_and_id,
+        lambda r: {"deleted": r.deleted_at is not None, "version": r.version},
+    ),
+    Subscription: (
+        "subscriptions",
+        _account_and_id,
+        lambda r: {
+            "events": f" {' '.join(r.events)} " if r.listens else "",
+            "deleted": r.deleted_at is not None,
+            "created_at": milliseconds(r.created_at),
+            "version": r.version,
+        },
+    ),
+    Notice: (
+        "notices",
+        _account_and_id,
+        lambda r: {"told": r.told, "created_at": milliseconds(r.created_at), "version": r.version},
+    ),
     Draft: (
         "drafts",
         _account_and_id,
@@ -231,6 +284,7 @@ _TABLES: dict[type, tuple[str, _Columns, _Columns]] = {
         _account_and_id,
         lambda r: {
             "session_id": r.session_id,
+            "subscription_id": r.subscription_id,
             "receiver": r.receiver,
             "status": r.status,
             "due_at": milliseconds(r.due_at),
