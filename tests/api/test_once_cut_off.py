@@ -153,7 +153,7 @@ def test_on_the_order_too(shop: Shop) -> None:
 
 def test_every_route_has_a_way_to_answer_a_request_that_was_cut_off() -> None:
     """Either its answer is stored with its effect, or it may go its way again, or it goes on from its gateway call."""
-    from kasse.main import _declared
+    from kasse.main import declared
 
     calls_a_gateway = {
         *(f"/v1/transactions/{{transaction_id}}/{kind}" for kind in ("capture", "refund", "void", "authorization")),
@@ -162,7 +162,7 @@ def test_every_route_has_a_way_to_answer_a_request_that_was_cut_off() -> None:
     not_yet = ["POST /v1/sessions-profile"]  # its answer names the merchant, whom only another read knows
     left = [
         f"{route.method} {route.path}"
-        for route in _declared()
+        for route in declared()
         if route.method in ("POST", "PUT") and route.scopes is not None and not route.secret_answer
         if route.renders is None and not route.repeatable and route.path not in calls_a_gateway
     ]
