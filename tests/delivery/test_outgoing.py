@@ -294,12 +294,20 @@ async def test_of_several_addresses_only_public_ones_are_called(
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     monkeypatch.setattr(outgoing_module, "is_public", lambda address: address == "127.0.0.2")
-    async with receiver(says(200), host="127.0.0.2") as shop:
-        reply = await get(outgoing, f"http://two.example:{shop.port}/", allow_private=False)
-        assert reply.status_code == 200
+    # It does not speak TLS: that it was reached is what counts.
     async with receiver(receivers.closes_after_request, host="127.0.0.2") as shop:
-        said = await reason(outgoing, f"http://two.example:{shop.port}/", allow_private=False)
-        assert said == "the connection was closed before an answer came"
+        said = await reason(outgoing, f"https://two.example:{shop.port}/", allow_private=False, timeout_s=1)
+        assert "not a public address" not in said
+        assert shop.most == 1
+
+
+@pytest.mark.parametrize("url", ["http://93.184.215.14/cb", "HTTP://shop.example/cb", "ftp://shop.example/", "//a"])
+async def test_without_private_targets_calls_go_to_https_only(
+    outgoing: Outgoing, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setattr(socket, "socket", None)
+    said = await reason(outgoing, url, allow_private=False)
+    assert said == "calls of production accounts go to https only"
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,9 @@ async def fill(database: str) -> None:
                 records.client(account_id, id="gone", client_id="gone", deleted_at=records.LATER),
                 records.grant(account_id),
                 records.signature_secret(account_id),
+                records.api_key(account_id),
+                records.subscription(account_id),
+                records.notice(account_id),
                 records.stored_answer(account_id),
                 records.profile(account_id),
                 records.draft(account_id),
@@ -67,9 +70,9 @@ async def held(database: str) -> dict[str, list[Sequence[Any]]]:
         for table in TABLES:
             columns = sorted(await side.columns(table.name))
             rows = [tuple(row) async for row in side.rows(table, columns)]
-            place = columns.index("deleted") if "deleted" in columns else None
+            truths = {columns.index(name) for name in ("deleted", "told") if name in columns}
             found[table.name] = [
-                tuple(bool(value) if n == place else value for n, value in enumerate(row)) for row in rows
+                tuple(bool(value) if n in truths else value for n, value in enumerate(row)) for row in rows
             ]
     return found
 

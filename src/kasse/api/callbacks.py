@@ -57,6 +57,7 @@ async def callbacks(call: Call) -> Any:
     "Make a callback once more, whatever became of it",
     scopes=WRITE_CHECKOUT,
     reply=CallbackReply,
+    repeatable=True,
     body_required=False,
     refusals=("session_not_found", "delivery_not_found"),
 )

@@ -90,6 +90,7 @@ async def get(call: Call) -> Any:
     scopes=_WRITE,
     body=ProfileRequest,
     reply=ProfileReply,
+    repeatable=True,
     refusals=("wrong_value",),
 )
 async def put(call: Call) -> Any:

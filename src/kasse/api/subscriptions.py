@@ -109,12 +109,14 @@ class DeliveryReply(msgspec.Struct):
     scopes=_WRITE,
     body=SubscriptionRequest,
     reply=SubscriptionReply,
+    renders=Subscription,
+    render=lambda call, made: subscription_reply(made),
     secret_body=True,
     refusals=("wrong_value", "bad_url"),
 )
-async def create(call: Call) -> Any:
+async def create(call: Call) -> Subscription:
     asked: SubscriptionRequest = call.body
-    made = await subscriptions.create(
+    return await subscriptions.create(
         call.house,
         call.caller,
         http_url(asked.config.url, "/config/url"),
@@ -124,7 +126,6 @@ async def create(call: Call) -> Any:
         fields=asked.fields or (),
         exclude_fields=asked.exclude_fields or (),
     )
-    return subscription_reply(made)
 
 
 @routes("GET", _PATH, "List the webhook subscriptions", scopes=_READ, reply=list[SubscriptionReply])
@@ -151,6 +152,7 @@ async def get(call: Call) -> Any:
     scopes=_WRITE,
     body=SubscriptionChange,
     reply=SubscriptionReply,
+    repeatable=True,
     secret_body=True,
     refusals=("subscription_not_found", "wrong_value", "bad_url"),
 )
@@ -184,6 +186,7 @@ async def delete(call: Call) -> Any:
     f"{_ONE}/ping",
     "Send the webhook a ping",
     scopes=_WRITE,
+    repeatable=True,
     body_required=False,
     refusals=("subscription_not_found",),
 )
@@ -228,6 +231,7 @@ async def get_delivery(call: Call) -> Any:
     f"{_ONE}/deliveries/{{delivery_id}}/resend",
     "Make a call to the webhook once more, whatever became of it",
     scopes=_WRITE,
+    repeatable=True,
     reply=DeliveryReply,
     body_required=False,
     refusals=("subscription_not_found", "delivery_not_found"),
