@@ -38,7 +38,6 @@ from kasse.api import sandbox as sandbox_api
 from kasse.api.app import build
 from kasse.api.bodies import body_of
 from kasse.api.routes import Route
-from kasse.api.transaction_replies import transaction_reply
 from kasse.clock import Clock, SystemClock
 from kasse.delivery.outgoing import Outgoing
 from kasse.delivery.questions import Questions
@@ -92,24 +91,6 @@ async def open_house(
     store = watched_store(await open_store(settings.database), watch)
     try:
         yield await furnish(store, settings, clock or SystemClock(), ids or Ids(), Outgoing(), watch)
-        tokens = Tokens(
-            store,
-            clock,
-            ids,
-            issuer=settings.base_url,
-            lifetime=timedelta(seconds=settings.token_lifetime),
-            rotation=timedelta(seconds=settings.key_rotation),
-        )
-        gateways = all_gateways(Surroundings(store, clock, settings.base_url))
-        pepper = await _pepper(store, ids, clock)
-        merchants = Questions(
-            watched_outgoing(Outgoing(), watch, "question"),
-            describe=lambda session: msgspec.json.encode(sessions.session_reply(session)),
-            parse=wire.parse,
-            allow_private=settings.allows_private,
-            timeout_s=settings.express_timeout,
-        )
-        yield House(store, gateways, clock, ids, tokens, pepper, settings, merchants, watch)
     finally:
         await store.close()
 
@@ -130,15 +111,10 @@ async def furnish(store: Store, settings: Settings, clock: Clock, ids: Ids, outg
         watched_outgoing(outgoing, watch, "question"),
         describe=lambda session: msgspec.json.encode(sessions.session_reply(session)),
         parse=wire.parse,
-        allow_private=partial(_allow_private, settings),
+        allow_private=settings.allows_private,
         timeout_s=settings.express_timeout,
     )
     return House(store, gateways, clock, ids, tokens, pepper, settings, merchants, Rates(settings), watch)
-
-
-def _allow_private(settings: Settings, account_id: str) -> bool:
-    """Whether an account's calls may go to this machine and its network: a test account's may."""
-    return account_id.startswith("T") or settings.private_targets
 
 
 async def _pepper(store: Store, ids: Ids, clock: Clock) -> bytes:
@@ -178,14 +154,6 @@ def api_document(settings: Settings) -> dict[str, Any]:
 async def workers(house: House, outgoing: Outgoing | None = None) -> AsyncIterator[None]:
     """What runs beside the requests: callbacks are delivered, overdue gateway calls looked up."""
     delivery = delivery_worker(house, outgoing or Outgoing())
-    outgoing = watched_outgoing(Outgoing(), house.watch, "delivery")
-    delivery = DeliveryWorker(
-        house.store,
-        outgoing,
-        house.clock,
-        partial(body_of, house),
-        allow_private=house.settings.allows_private,
-    )
     tasks = [
         asyncio.create_task(work)
         for work in (delivery.run(), _settle(house), _forget(house), _tell(house, delivery), _tell_levels(house))
@@ -203,8 +171,8 @@ def delivery_worker(house: House, outgoing: Outgoing) -> DeliveryWorker:
         house.store,
         watched_outgoing(outgoing, house.watch, "delivery"),
         house.clock,
-        partial(_callback_body, house),
-        allow_private=partial(_allow_private, house.settings),
+        partial(body_of, house),
+        allow_private=house.settings.allows_private,
     )
 
 
@@ -250,14 +218,6 @@ async def _tell_levels(house: House) -> None:
         except Exception as error:
             _log.error("levels_not_told", exc_info=error)
         await asyncio.sleep(TELL_LEVELS_EVERY_S)
-
-
-async def _callback_body(house: House, delivery: Delivery) -> bytes | None:
-    """The transaction as JSON: what a callback by POST carries."""
-    if delivery.transaction_id is None:
-        return None
-    transaction, session = await get_with_session(house, delivery.account_id, delivery.transaction_id)
-    return msgspec.json.encode(transaction_reply(transaction, session if delivery.includes_session else None))
 
 
 def application() -> ASGIApp:

@@ -15,7 +15,7 @@ from kasse.api.order_replies import event_reply, order_reply
 from kasse.api.routes import Call
 from kasse.api.sessions import session_reply
 from kasse.api.subscriptions import subscription_reply
-from kasse.api.transactions import transaction_reply
+from kasse.api.transaction_replies import transaction_reply
 from kasse.domain.access import Caller
 from kasse.domain.callbacks import Delivery
 from kasse.domain.hooks import PING, masked

@@ -25,10 +25,8 @@ import msgspec
 
 from kasse.store.port import Contradiction, Decide, Loads, Query, Record, StoreUnavailable
 from kasse.store.sqlite_reads import SqliteLoads
-from kasse.store.sqlite_writes import write
-from kasse.store.times import milliseconds
-from kasse.store.sqlite_reads import SqliteLoads, milliseconds
 from kasse.store.sqlite_writes import write_all
+from kasse.store.times import milliseconds
 
 T = TypeVar("T")
 

@@ -5,9 +5,8 @@ A record of version 1 is inserted, a later one replaces exactly the version befo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from datetime import datetime
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import apsw
