@@ -86,7 +86,7 @@ async def test_whoever_has_waited_too_long_is_refused_and_its_turn_is_not_lost()
         assert shop.inside == ["c"]
 
 
-async def test_a_crowd_that_stays_waits_a_tenth_of_what_a_burst_may(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_in_a_crowd_that_stays_one_waits_a_tenth_and_the_last_are_first(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("kasse.overload.time.monotonic", lambda: now)
     waits: list[float] = []
@@ -98,14 +98,17 @@ async def test_a_crowd_that_stays_waits_a_tenth_of_what_a_burst_may(monkeypatch:
         return later(LONG, call, *arguments)
 
     monkeypatch.setattr(loop, "call_later", noted)
-    async with requests(Gate(1, 10, 2.0)) as shop:
+    async with requests(Gate(1, 100, 2.0)) as shop:
         await shop.come("a", "burst")
-        now += 0.9
+        now += 0.4
         await shop.come("still a burst")
         now += 0.2
         await shop.come("crowd")
+        # Whoever came last is let in first then: the others have waited for long already.
+        await shop.go("a")
+        assert shop.inside == ["crowd"]
         # The crowd goes away; the next burst may wait again.
-        await shop.go("a", "burst", "still a burst", "crowd")
+        await shop.go("burst", "still a burst", "crowd")
         await shop.come("b", "next burst")
         await shop.go("b", "next burst")
     assert waits == [2.0, 2.0, pytest.approx(0.2), 2.0]

@@ -1,8 +1,9 @@
 """How much a worker takes on at once, and when it says no.
 
 Requests beyond what can be worked on wait for a short time. A burst may wait longer than a crowd that stays: once
-somebody has been waiting all the time for a while, waiting helps nobody, and only those are let in whose turn comes
-soon. So what is accepted keeps its time, and the rest is told early to come back.
+somebody has been waiting all the time for a while, waiting helps nobody: then the wait is short, and whoever came last
+is let in first, because the others have waited in vain already. So what is accepted keeps its time, and the rest is
+told early to come back.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
-CROWD_AFTER_S = 1.0
+CROWD_AFTER_S = 0.5
 """When somebody has waited without a break for so long, it is a crowd and no burst."""
 CROWD_SHARE = 0.1
-"""What is left of the longest wait then."""
+"""What is left of the longest wait then, and of the places to wait in."""
 
 
 class Overloaded(Exception):
@@ -55,7 +56,8 @@ class Gate:
             place.end()
 
     async def _wait(self) -> None:
-        if len(self._queue) >= self._most_waiting:
+        most = self._most_waiting * CROWD_SHARE if self._is_crowded() else self._most_waiting
+        if len(self._queue) >= most:
             raise Overloaded
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
@@ -71,9 +73,11 @@ class Gate:
             giving_up.cancel()
             self._queue.pop(turn, None)
 
+    def _is_crowded(self) -> bool:
+        return time.monotonic() - self._quiet_at > CROWD_AFTER_S
+
     def _patience_s(self) -> float:
-        crowd = time.monotonic() - self._quiet_at > CROWD_AFTER_S
-        return self._wait_s * CROWD_SHARE if crowd else self._wait_s
+        return self._wait_s * CROWD_SHARE if self._is_crowded() else self._wait_s
 
     def _give_up(self, turn: asyncio.Future[None]) -> None:
         if not turn.done():
@@ -82,7 +86,7 @@ class Gate:
     def give_back(self) -> None:
         self._free += 1
         while self._free > 0 and self._queue:
-            turn, _ = self._queue.popitem(last=False)
+            turn, _ = self._queue.popitem(last=self._is_crowded())
             if not turn.done():
                 self._free -= 1
                 turn.set_result(None)
@@ -120,13 +124,15 @@ class _Place:
 _place: ContextVar[_Place | None] = ContextVar("place", default=None)
 
 
-@contextmanager
-def aside() -> Iterator[None]:
+class aside:  # (used like a word: "with aside():")
     """Wait for somebody outside, a gateway or a slow client, without holding a place. Outside a request: nothing."""
-    place = _place.get()
-    lent = place is not None and place.lend()
-    try:
-        yield
-    finally:
-        if place is not None and lent:
-            place.take_back()
+
+    __slots__ = ("_lent",)
+
+    def __enter__(self) -> None:
+        place = _place.get()
+        self._lent = place if place is not None and place.lend() else None
+
+    def __exit__(self, *error: object) -> None:
+        if self._lent is not None:
+            self._lent.take_back()

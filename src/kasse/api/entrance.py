@@ -6,8 +6,6 @@ import itertools
 import re
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import structlog
 from starlette.routing import BaseRoute, Mount, Route
@@ -70,7 +68,8 @@ class Entrance:
                 await send(message)
 
         step = scope[_STEP] = _step(scope, request_id)
-        with self._watch.seen(step), _named_in_logs(step, request_id):
+        with self._watch.seen(step):
+            _name_in_logs(step, request_id)
             await self._app(scope, next_part, answer)
 
 
@@ -118,14 +117,13 @@ def _header(scope: Scope, name: bytes) -> str:
     return next((value for key, value in scope["headers"] if key == name), b"").decode("latin-1")
 
 
-@contextmanager
-def _named_in_logs(step: Step, request_id: str) -> Iterator[None]:
-    """Every line that is logged while a request is answered names it."""
+def _name_in_logs(step: Step, request_id: str) -> None:
+    """Every line that is logged while a request is answered names it. Each request is a task with a context of its own,
+    so nothing has to be taken back."""
     names = {"request_id": request_id}
     if step.trace_id is not None:
         names["trace_id"] = step.trace_id
-    with structlog.contextvars.bound_contextvars(**names):
-        yield
+    structlog.contextvars.bind_contextvars(**names)
 
 
 class Refusals:
