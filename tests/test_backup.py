@@ -72,7 +72,7 @@ def test_a_backup_under_load_is_of_one_moment_and_goes_into_the_other_engine(
                 each.result(60)
     finally:
         server.end(signal.SIGTERM)
-    assert "events agree" in told
+    assert "sessions agree" in told
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("kasse.backup")] == ["kasse.backup"]
     restored = printed("restore", str(file), "--database", other)

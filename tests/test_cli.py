@@ -161,7 +161,7 @@ def test_the_demo_is_found_again_at_the_second_start_and_can_be_paid(tmp_path: P
     third = start(*arguments, cwd=tmp_path)
     assert sample_of(third)["link"] != sample["link"], "what is paid is replaced by something to pay"
     stop(third)
-    assert "orders and" in printed("verify", "--database", f"sqlite:///{tmp_path}/kasse.db")
+    assert "sessions agree" in printed("verify", "--database", f"sqlite:///{tmp_path}/kasse.db")
 
 
 def test_a_port_that_is_taken_is_told(database: str) -> None:

@@ -72,7 +72,7 @@ def test_a_shop_moves_to_postgresql_and_back(tmp_path: Path, postgres: PostgresS
         again.pay(open_session)
         assert again.ok("POST", f"{path}/captures", {"items": [{"line_id": 2, "amount": 500}]})["amount"] == 500
         assert len(again.read_order(order)["refunds"]) == 1
-    assert "2 orders and" in printed("verify", "--database", last)
+    assert "2 orders, " in printed("verify", "--database", last)
 
 
 def without_links(value: Json) -> Json:

@@ -118,7 +118,7 @@ def test_the_command_line(project: Path, sample: dict[str, str]) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "0 orders and 0 events agree" in done.stdout
+    assert "0 orders, 0 events and 0 sessions agree" in done.stdout
     assert '"openapi": "3.1.0"' in done.stdout
 
 

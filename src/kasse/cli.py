@@ -247,7 +247,7 @@ def migrate(database: Database = None) -> None:
 
 @cli.command()
 def verify(database: Database = None) -> None:
-    """Rebuild every order from its history and compare; names the first thing that differs."""
+    """Rebuild every order from its history, check every payment, and name the first thing that differs."""
     typer.echo(_verified(read_settings({"database": database})))
 
 
@@ -258,7 +258,7 @@ def _verified(settings: Settings) -> str:
     found = _run(settings, verify_house)
     if found.difference is not None:
         _fail(f"a difference after {found.orders} orders and {found.events} events: {found.difference}")
-    return f"{found.orders} orders and {found.events} events agree"
+    return f"{found.orders} orders, {found.events} events and {found.sessions} sessions agree"
 
 
 @cli.command()

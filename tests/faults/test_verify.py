@@ -1,5 +1,7 @@
 """``kasse verify`` finds whatever somebody has changed behind our back, and names it."""
 
+# ruff: noqa: S608 (what is put into statements here are names)
+
 from __future__ import annotations
 
 import shutil
@@ -20,11 +22,20 @@ from tests.running import Json, Shop, line, running, session_request
 
 @dataclass(frozen=True)
 class Story:
-    """A database with several orders; ``order`` is paid, and partly captured, refunded and cancelled."""
+    """A database with several orders; ``order`` is paid, and partly captured, refunded and cancelled. ``direct`` is
+    the transaction of a session without an order."""
 
     file: Path
     order: Json
     transaction: str
+    direct: str
+
+
+DIRECT = {
+    "url": {"return_url": "https://shop.example/done", "callback_url": "http://127.0.0.1:1/callback"},
+    "order": {"amount": 700, "currency": "NOK", "merchant_reference": "direct"},
+    "profile_id": "default",
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +54,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Story:
         shop.ok("POST", f"{path}/cancellations", {"items": [{"line_id": 2, "amount": 2_500}]})
         # The last of the lot, so that checking goes on behind the order.
         _with_shipping(shop)
-    return Story(file, order, paid["transaction_id"])
+        direct = shop.pay(shop.ok("POST", "/v1/sessions-profile", DIRECT))
+        shop.ok("POST", f"/v1/transactions/{direct['transaction_id']}/capture", {"amount": 400})
+    return Story(file, order, paid["transaction_id"], direct["transaction_id"])
 
 
 def _with_shipping(shop: Shop) -> None:
@@ -61,7 +74,7 @@ def _with_shipping(shop: Shop) -> None:
 def story(told: Story, tmp_path: Path) -> Story:
     """A copy that may be spoilt."""
     shutil.copy(told.file, tmp_path / "kasse.db")
-    return Story(tmp_path / "kasse.db", told.order, told.transaction)
+    return Story(tmp_path / "kasse.db", told.order, told.transaction, told.direct)
 
 
 def difference(story: Story) -> str | None:
@@ -71,7 +84,7 @@ def difference(story: Story) -> str | None:
 def spoil(story: Story, sql: str) -> None:
     """Run a statement on the order (``:order``) or the transaction (``:transaction``) that must change something."""
     connection = apsw.Connection(str(story.file))
-    names = {"order": story.order["id"], "transaction": story.transaction}
+    names = {"order": story.order["id"], "transaction": story.transaction, "direct": story.direct}
     connection.execute(sql, {name: value for name, value in names.items() if f":{name}" in sql})
     assert connection.changes() > 0, "the test spoils nothing"
     connection.close()
@@ -82,6 +95,7 @@ def test_a_story_that_nobody_touched_agrees(story: Story) -> None:
     assert found.difference is None
     assert found.orders == 3
     assert found.events > 15
+    assert found.sessions == 5
 
 
 DROP = "DELETE FROM order_events WHERE order_ref = :order AND seq = "
@@ -170,6 +184,10 @@ SPOILT = {
         "UPDATE transactions SET order_ref = 'elsewhere' WHERE id = :transaction",
         "is missing",
     ),
+    "a name that lists find it by": (
+        "INSERT INTO order_marks SELECT account_id, 'store_id', 'elsewhere', 1, id FROM orders WHERE id = :order",
+        "store_id 'elsewhere' is what lists find it by",
+    ),
     "something that is no record": (
         "UPDATE ledger_entries SET doc = '{' WHERE order_ref = :order",
         "is no record",
@@ -186,6 +204,66 @@ def test_what_was_changed_is_named(story: Story, what: str) -> None:
     assert name in found, found
     if what != "something that is no record":
         assert story.order["order_id"] in found
+
+
+SPOILT_PAYMENTS = {
+    "the status of its session": (
+        DOC.format("sessions", "$.status", "'open'") + "id = (SELECT session_id FROM transactions WHERE id = :direct)",
+        "it is open, its transaction",
+    ),
+    "the session is said to be paying": (
+        DOC.format("sessions", "$.status", "'paying'")
+        + "id = (SELECT session_id FROM transactions WHERE id = :direct)",
+        "is not under way",
+    ),
+    "the transaction that paid the session": (
+        DOC.format("sessions", "$.transaction_id", "'elsewhere'")
+        + "id = (SELECT session_id FROM transactions WHERE id = :direct)",
+        "it is paid by transaction elsewhere, which is missing",
+    ),
+    "a transaction's status": (
+        DOC.format("transactions", "$.status", "'CAPTURED'") + "id = :direct",
+        "its last event made it PARTIALLY_CAPTURED",
+    ),
+    "a transaction that is said to be under way": (
+        DOC.format("transactions", "$.status", "'UNKNOWN'") + "id = :direct",
+        "nobody will ask the gateway about it",
+    ),
+    "what a transaction was authorized for": (
+        DOC.format("transactions", "$.events[0].amount", 600) + "id = :direct",
+        "is for 700, 600 was authorized",
+    ),
+    "money held for nothing": (
+        DOC.format("transactions", "$.pending", 'json(\'[{"key": "x", "kind": "capture", "amount": 5}]\')')
+        + "id = :direct",
+        "holds 5 for a capture that is not under way",
+    ),
+    "what the gateway's book has captured": (
+        "UPDATE sandbox_book SET doc = replace(doc, '\"moved\":400', '\"moved\":300') WHERE key = :direct",
+        "the gateway's book has captured, refunded, voided (300, 0, 0)",
+    ),
+    "the gateway's book knows nothing of it": (
+        "DELETE FROM sandbox_book WHERE key = :direct",
+        "the gateway's book has it as unseen",
+    ),
+    "a callback is gone": (
+        "DELETE FROM deliveries WHERE session_id = (SELECT session_id FROM transactions WHERE id = :direct)",
+        "no callback about it is owed or was made",
+    ),
+    "a session that is no record": (
+        "UPDATE sessions SET doc = '{' WHERE id = (SELECT session_id FROM transactions WHERE id = :direct)",
+        "is no record",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT_PAYMENTS)
+def test_what_was_changed_in_a_session_without_an_order_is_named(story: Story, what: str) -> None:
+    sql, name = SPOILT_PAYMENTS[what]
+    spoil(story, sql)
+    found = difference(story)
+    assert found is not None
+    assert name in found, found
 
 
 def _forge(story: Story, change: Callable[[Event], Event]) -> None:

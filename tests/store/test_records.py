@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from kasse.domain import order as order_rules
 from kasse.domain.access import Account, Client, Grant
 from kasse.domain.history import OrderStep
 from kasse.domain.hooks import Notice
@@ -83,6 +84,10 @@ QUESTIONS = {
     "order": _of_order(lambda loads, aid: loads.order(aid, "ABC234DEF"), _state),
     "orders": _of_order(lambda loads, aid: loads.orders(aid, Filters(), Page()), lambda aid: [_state(aid)]),
     "order_exists": _of_order(lambda loads, aid: loads.order_exists(aid, "ABC234DEF"), lambda aid: True),
+    "marks": _of_order(
+        lambda loads, aid: loads.marks(aid, "order-1"),
+        lambda aid: order_rules.marks(_state(aid).order, _state(aid).lines.values()),
+    ),
     "entries": _of_order(lambda loads, aid: loads.entries(aid, "order-1"), _entries),
     "events": _of_order(lambda loads, aid: loads.events(aid, "order-1"), _events),
     "entries_of": _of_order(
@@ -111,6 +116,9 @@ QUESTIONS = {
     ),
     "transactions_of_order": _listed(
         records.transaction, lambda loads, aid: loads.transactions_of_order(aid, "order-1")
+    ),
+    "transactions_of_session": _listed(
+        records.transaction, lambda loads, aid: loads.transactions_of_session(aid, "session-1")
     ),
     "gateway_call": _one(records.gateway_call, lambda loads, aid: loads.gateway_call(aid, "transaction-1:capture:1")),
     "delivery": _one(records.delivery, lambda loads, aid: loads.delivery(aid, "delivery-1")),
@@ -145,6 +153,7 @@ OF_ALL_ACCOUNTS = {
         lambda _: records.server_secret(),
     ),
     "orders_from": _of_order(lambda loads, _: loads.orders_from(None, 10), lambda aid: [_state(aid)]),
+    "sessions_from": _listed(records.session, lambda loads, _: loads.sessions_from(None, 10)),
     "due_gateway_calls": _listed(records.gateway_call, lambda loads, _: loads.due_gateway_calls(NOW, 10)),
     "due_deliveries": _listed(records.delivery, lambda loads, _: loads.due_deliveries(NOW, 10)),
     "notices_to_tell": _noticed(lambda loads, _: loads.notices_to_tell(10), lambda aid: [records.notice(aid)]),

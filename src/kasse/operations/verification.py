@@ -14,16 +14,16 @@ from typing import Any
 import msgspec
 
 from kasse.domain import history
+from kasse.domain import order as order_rules
 from kasse.domain.history import Event, OrderState
 from kasse.domain.ledger import Entry, LineAmount, LineSums
 from kasse.domain.order import payable
 from kasse.domain.transaction import ENTRY_KINDS, EVENT_NAMES, Transaction, amounts, status_after
 from kasse.operations.house import House
+from kasse.operations.verification_of_payments import NOT_AUTHORIZED, UNDECIDED, verify_payments
 from kasse.store.port import Loads
 
 _AT_ONCE = 200
-_UNDECIDED = ("INITIATED", "UNKNOWN", "ON_HOLD")
-_NOT_AUTHORIZED = (*_UNDECIDED, "DECLINED", "FAILED")
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,11 @@ class Verified:
     orders: int
     events: int
     difference: str | None = None
+    sessions: int = 0
 
 
 async def verify(house: House) -> Verified:
-    """Check every order of every account; stops at the first difference."""
+    """Check every order of every account, then every session and its payments; stops at the first difference."""
     orders = events = 0
     after: tuple[str, str] | None = None
     while True:
@@ -51,7 +52,8 @@ async def verify(house: House) -> Verified:
             place = f"account {after[0]}, order {after[1]} (internal id)" if after else "the beginning"
             return Verified(orders, events, f"something in the {_AT_ONCE} orders after {place} is no record: {error}")
         if not batch:
-            return Verified(orders, events)
+            payments = await verify_payments(house)
+            return Verified(orders, events, payments.difference, payments.sessions)
         for stored in batch:
             orders, events = orders + 1, events + len(stored.events)
             difference = next(_differences(stored), None)
@@ -67,6 +69,7 @@ class _Stored:
     events: list[Event]
     entries: list[Entry]
     transactions: list[Transaction]
+    marks: frozenset[tuple[str, str]]
 
 
 async def _load(loads: Loads, state: OrderState) -> _Stored:
@@ -76,6 +79,7 @@ async def _load(loads: Loads, state: OrderState) -> _Stored:
         await loads.events(account_id, id),
         await loads.entries(account_id, id),
         await loads.transactions_of_order(account_id, id),
+        await loads.marks(account_id, id),
     )
 
 
@@ -95,6 +99,10 @@ def _differences(stored: _Stored) -> Iterator[str]:
     yield from _unlike("its lines", rebuilt.lines, stored.state.lines)
     for line_id, sums in rebuilt.sums.items():
         yield from _unlike(f"line {line_id}", sums, stored.state.sums.get(line_id))
+    found_by = order_rules.marks(rebuilt.order, rebuilt.lines.values())
+    if found_by != stored.marks:
+        wrong = sorted(found_by ^ stored.marks)[0]
+        yield f"{wrong[0]} {wrong[1]!r} is {'not ' if wrong in found_by else ''}what lists find it by"
     recorded = [entry for event in stored.events if (entry := history.entry_of(event.what)) is not None]
     yield from _unlike("its ledger", recorded, stored.entries)
     yield from _sums(stored)
@@ -125,7 +133,7 @@ def _sums(stored: _Stored) -> Iterator[str]:
         for item in entry.items if entry.success else ():
             lines[item.line_id] = lines[item.line_id].add(entry.kind, item.amount)
     for transaction in stored.transactions:
-        for item in transaction.lines if transaction.status in _UNDECIDED else ():
+        for item in transaction.lines if transaction.status in UNDECIDED else ():
             if item.line_id not in lines:
                 yield f"transaction {transaction.id} claims line {item.line_id}, which the order does not have"
                 return
@@ -156,7 +164,7 @@ def _transaction(transaction: Transaction, entries: Sequence[Entry]) -> Iterator
             yield f"{name} has {event.amount} as {event.event} in event {event.id}, which is not what its lines are"
     authorized = [event for event in done if event.event == "AUTHORIZE"]
     if not authorized:
-        if transaction.status not in _NOT_AUTHORIZED:
+        if transaction.status not in NOT_AUTHORIZED:
             yield f"{name} is {transaction.status}, none of its events authorized it"
         return
     if (authorized[0].amount, authorized[0].lines) != (transaction.amount, transaction.lines):

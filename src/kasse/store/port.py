@@ -140,6 +140,9 @@ class Loads(Protocol):
     async def orders_from(self, after: tuple[str, str] | None, limit: int) -> list[OrderState]:
         """Orders of every account with all their lines, by account and internal id, after the one named."""
 
+    async def marks(self, account_id: str, order: str) -> frozenset[tuple[str, str]]:
+        """The names and values that an order (internal id) is found by in lists."""
+
     async def order_exists(self, account_id: str, order_id: str) -> bool: ...
 
     async def entries(self, account_id: str, order: str) -> list[Entry]:
@@ -166,10 +169,16 @@ class Loads(Protocol):
     ) -> dict[str, list[PaymentSession]]:
         """The newest sessions of each of several orders (internal ids)."""
 
+    async def sessions_from(self, after: tuple[str, str] | None, limit: int) -> list[PaymentSession]:
+        """Sessions of every account, by account and id, after the one named."""
+
     async def transaction(self, account_id: str, transaction_id: str) -> Transaction | None: ...
 
     async def transactions(self, account_id: str, filters: TransactionFilters, page: Page) -> list[Transaction]:
         """Newest first."""
+
+    async def transactions_of_session(self, account_id: str, session_id: str) -> list[Transaction]:
+        """The payments that were tried in a session, oldest first."""
 
     async def transactions_of_order(self, account_id: str, order: str) -> list[Transaction]:
         """The transactions that pay or tried to pay an order (internal id), oldest first."""

@@ -218,6 +218,11 @@ class PostgresLoads:
         sql = _ORDER.format("") + " WHERE room.id = $1 AND (o.account_id, o.id) > ($2, $3) ORDER BY 1, o.id LIMIT $4"
         return [_state(row) for row in await self._rows(in_room(sql), EVERY_ACCOUNT, *(after or ("", "")), limit)]
 
+    async def marks(self, account_id: str, order: str) -> frozenset[tuple[str, str]]:
+        self.saw_a_list = True
+        sql = "SELECT name, value FROM order_marks WHERE account_id = room.id AND order_ref = $2"
+        return frozenset((name, value) for name, value in await self._rows(in_room(sql), account_id, order))
+
     async def order_exists(self, account_id: str, order_id: str) -> bool:
         # A name that is free now and taken before the commit is refused by the unique keys.
         sql = "SELECT 1 FROM orders WHERE account_id = room.id AND (id = $2 OR order_id = $2)"
@@ -282,12 +287,23 @@ class PostgresLoads:
             found[order].append(_decode(doc, PaymentSession))
         return found
 
+    async def sessions_from(self, after: tuple[str, str] | None, limit: int) -> list[PaymentSession]:
+        sql = (
+            "SELECT doc FROM sessions WHERE room.id = $1 AND (account_id, id) > ($2, $3) "
+            "ORDER BY account_id, id LIMIT $4"
+        )
+        return await self._list(PaymentSession, EVERY_ACCOUNT, sql, *(after or ("", "")), limit)
+
     async def transaction(self, account_id: str, transaction_id: str) -> Transaction | None:
         return await self._by_key(Transaction, "transactions", account_id, transaction_id)
 
     async def transactions(self, account_id: str, filters: TransactionFilters, page: Page) -> list[Transaction]:
         sql, values = transaction_list(filters, page, "$", "room.id")
         return await self._list(Transaction, account_id, sql, *values)
+
+    async def transactions_of_session(self, account_id: str, session_id: str) -> list[Transaction]:
+        sql = "SELECT doc FROM transactions WHERE account_id = room.id AND session_id = $2 ORDER BY created_at, id"
+        return await self._list(Transaction, account_id, sql, session_id)
 
     async def transactions_of_order(self, account_id: str, order: str) -> list[Transaction]:
         sql = "SELECT doc FROM transactions WHERE account_id = room.id AND order_ref = $2 ORDER BY created_at, id"

@@ -201,6 +201,10 @@ class SqliteLoads:
             for order in orders
         ]
 
+    async def marks(self, account_id: str, order: str) -> frozenset[tuple[str, str]]:
+        sql = "SELECT name, value FROM order_marks WHERE account_id = ? AND order_ref = ?"
+        return frozenset((str(name), str(value)) for name, value in self._connection.execute(sql, (account_id, order)))
+
     async def entries(self, account_id: str, order: str) -> list[Entry]:
         sql = "SELECT doc FROM ledger_entries WHERE account_id = ? AND order_ref = ? ORDER BY seq"
         return self._all(Entry, sql, account_id, order)
@@ -248,6 +252,10 @@ class SqliteLoads:
             found[order].append(self._decode(doc, PaymentSession))
         return found
 
+    async def sessions_from(self, after: tuple[str, str] | None, limit: int) -> list[PaymentSession]:
+        sql = "SELECT doc FROM sessions WHERE (account_id, id) > (?, ?) ORDER BY account_id, id LIMIT ?"
+        return self._all(PaymentSession, sql, *(after or ("", "")), limit)
+
     async def transaction(self, account_id: str, transaction_id: str) -> Transaction | None:
         sql = "SELECT doc FROM transactions WHERE account_id = ? AND id = ?"
         return self._one(Transaction, sql, account_id, transaction_id)
@@ -255,6 +263,10 @@ class SqliteLoads:
     async def transactions(self, account_id: str, filters: TransactionFilters, page: Page) -> list[Transaction]:
         sql, values = transaction_list(filters, page, "?", "?1")
         return self._all(Transaction, sql, account_id, *values)
+
+    async def transactions_of_session(self, account_id: str, session_id: str) -> list[Transaction]:
+        sql = "SELECT doc FROM transactions WHERE account_id = ? AND session_id = ? ORDER BY created_at, id"
+        return self._all(Transaction, sql, account_id, session_id)
 
     async def transactions_of_order(self, account_id: str, order: str) -> list[Transaction]:
         sql = "SELECT doc FROM transactions WHERE account_id = ? AND order_ref = ? ORDER BY created_at, id"
