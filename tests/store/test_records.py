@@ -18,7 +18,7 @@ from kasse.domain.history import OrderStep
 from kasse.domain.hooks import Notice
 from kasse.domain.paging import Filters, Page
 from kasse.domain.transaction_list import TransactionFilters
-from kasse.store.port import Contradiction, Loads, Record, Store
+from kasse.store.port import Backlog, Contradiction, Loads, Record, Store
 from tests.store import records
 from tests.store.records import ACCOUNT, LATER, NOW, OTHER, life, put
 
@@ -154,6 +154,11 @@ OF_ALL_ACCOUNTS = {
     ),
     "orders_from": _of_order(lambda loads, _: loads.orders_from(None, 10), lambda aid: [_state(aid)]),
     "sessions_from": _listed(records.session, lambda loads, _: loads.sessions_from(None, 10)),
+    "backlog": Question(
+        lambda aid: [records.delivery(aid)],
+        lambda loads, _: loads.backlog(),
+        lambda aid: Backlog(1, records.delivery(aid).due_at, {}),
+    ),
     "due_gateway_calls": _listed(records.gateway_call, lambda loads, _: loads.due_gateway_calls(NOW, 10)),
     "due_deliveries": _listed(records.delivery, lambda loads, _: loads.due_deliveries(NOW, 10)),
     "notices_to_tell": _noticed(lambda loads, _: loads.notices_to_tell(10), lambda aid: [records.notice(aid)]),
