@@ -22,6 +22,7 @@ class MerchantServer:
     say: Say = field(default=lambda session: {"shipping_options": []})
     asked: list[Json] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
 
 
 @contextmanager
@@ -30,7 +31,8 @@ def merchant_server() -> Iterator[MerchantServer]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            session = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            made.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            session = json.loads(made.bodies[-1])
             made.asked.append(session)
             made.headers.append({name.lower(): value for name, value in self.headers.items()})
             said = made.say(session)

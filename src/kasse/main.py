@@ -39,6 +39,7 @@ from kasse.api.app import build
 from kasse.api.bodies import body_of
 from kasse.api.routes import Route
 from kasse.clock import Clock, SystemClock
+from kasse.delivery.keys import load_secrets
 from kasse.delivery.outgoing import Outgoing
 from kasse.delivery.questions import Questions
 from kasse.delivery.telling import tell
@@ -53,6 +54,7 @@ from kasse.operations.house import House
 from kasse.operations.payments import settle_due
 from kasse.operations.rates import Rates
 from kasse.operations.tokens import Tokens
+from kasse.page import branding
 from kasse.page import routes as page
 from kasse.settings import Settings, read_settings
 from kasse.store.port import Loads, Record, Store, StoreUnavailable
@@ -112,6 +114,8 @@ async def furnish(store: Store, settings: Settings, clock: Clock, ids: Ids, outg
         describe=lambda session: msgspec.json.encode(sessions.session_reply(session)),
         parse=wire.parse,
         allow_private=settings.allows_private,
+        secrets=partial(load_secrets, store),
+        clock=clock,
         timeout_s=settings.express_timeout,
     )
     return House(store, gateways, clock, ids, tokens, pepper, settings, merchants, Rates(settings), watch)
@@ -142,7 +146,9 @@ def declared() -> list[Route]:
 def build_app(house: House) -> ASGIApp:
     """The whole application: the API and the payer's page."""
     routes = declared()
-    return build(house, [*routes, *openapi.serve(routes).all], [*page.routes(house), *explorer.routes()])
+    return build(
+        house, [*routes, *openapi.serve(routes).all], [*page.routes(house), *branding.routes(), *explorer.routes()]
+    )
 
 
 def api_document(settings: Settings) -> dict[str, Any]:

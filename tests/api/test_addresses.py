@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import requests
@@ -63,3 +64,35 @@ def test_a_method_that_nobody_has_heard_of_gets_json(shop: Shop, method: str) ->
     assert answer.status_code in (400, 405)
     if method != "HEAD":
         assert answer.json()["error"]["code"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "profiles/default/variant/colors/color/cecece/width/420/dintero_left_frame.svg",
+        "accounts/T12345678/profiles/default/variant/mono/color/000000/width/1/left.svg",
+        "logos/visa,vipps/variant/mono/color/fff/width/99999999999/x.svg",
+        "profiles/x/variant/x/color/red%22onload%3D%22alert(1)/width/wide/x.svg",
+        "logos/%3Cscript%3Ealert(1)%3C%2Fscript%3E,%22%26/variant/x/color/1/width/-1/x.svg",
+    ],
+)
+def test_a_picture_of_what_is_taken_is_well_formed_whatever_the_address(server: Running, path: str) -> None:
+    answer = requests.get(f"{server.base_url}/v1/branding/{path}", timeout=PATIENCE_S)
+    assert answer.status_code in (200, 404)
+    if "script" in path:
+        return
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("image/svg+xml")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    drawn = ElementTree.fromstring(answer.text)  # noqa: S314 (it is ours)
+    assert drawn.tag == "{http://www.w3.org/2000/svg}svg"
+    assert 1 <= int(drawn.attrib["width"]) <= 2000
+    assert not any(name.startswith("on") for each in drawn.iter() for name in each.attrib)
+
+
+def test_words_for_a_picture_are_words_in_it(server: Running) -> None:
+    path = "logos/%3Cb%3E%26%22x,vipps/variant/mono/color/fff/width/100/x.svg"
+    answer = requests.get(f"{server.base_url}/v1/branding/{path}", timeout=PATIENCE_S)
+    assert answer.status_code == 200
+    [title] = [each.text for each in ElementTree.fromstring(answer.text) if each.tag.endswith("title")]  # noqa: S314
+    assert title == "Secure payment: bx · vipps"

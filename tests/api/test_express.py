@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 import requests
+from standardwebhooks import Webhook
 
+from kasse.domain.callbacks import signature
 from tests.asking import MerchantServer, merchant_server
 from tests.running import PATIENCE_S, Json, Running, Shop, running
 
@@ -169,6 +171,7 @@ def test_the_merchant_says_what_the_shipping_may_be_and_what_it_all_costs(shop: 
     assert asked["order"]["shipping_address"] == HOME
     assert asked["express"]["shipping_address_callback_url"] == merchant.url
     assert merchant.headers[0]["content-type"] == "application/json; charset=utf-8"
+    assert "dintero-signature" not in merchant.headers[0]
     page.ship_by(POST)
     merchant.say = lambda asked: {
         "shipping_options": [POST],
@@ -419,3 +422,40 @@ def test_the_merchants_answer_cannot_change_the_lines_of_an_order(shop: Shop, me
     problem = page.refused(500, "callback_failed", "PUT", "/order/addresses", {"shipping_address": HOME})
     assert "lines of the order" in problem["message"]
     assert page.session()["order"]["amount"] == 1000
+
+
+# -- questions are signed
+
+
+def test_a_question_is_signed_as_a_callback_is(shop: Shop, merchant: MerchantServer) -> None:
+    made = shop.ok("POST", "/v1/admin/signature")
+    merchant.say = lambda asked: {"shipping_options": [POST]}
+    Page(shop, asking(shop, merchant)).live_at(HOME)
+    [headers], [body] = merchant.headers, merchant.bodies
+    secret, timestamp = made["signature"]["secret"], int(headers["webhook-timestamp"])
+    assert headers["dintero-signature"] == signature(secret, timestamp, shop.account_id, "POST", merchant.url)
+    assert Webhook(made["webhook_secret"]).verify(body, headers) == merchant.asked[0]
+
+
+@pytest.mark.parametrize("known", ["old", "new"])
+def test_while_a_secret_is_replaced_a_merchant_who_knows_either_is_asked(
+    shop: Shop, merchant: MerchantServer, known: str
+) -> None:
+    secrets = {name: shop.ok("POST", "/v1/admin/signature") for name in ("old", "new")}
+
+    def say(asked: Json) -> Any:
+        headers = merchant.headers[-1]
+        secret, timestamp = secrets[known]["signature"]["secret"], int(headers["webhook-timestamp"])
+        good = headers["dintero-signature"] == signature(secret, timestamp, shop.account_id, "POST", merchant.url)
+        return {"shipping_options": [POST]} if good else (401, b"{}")
+
+    merchant.say = say
+    page = Page(shop, asking(shop, merchant))
+    assert page.live_at(HOME)["express"]["shipping_options"] == [POST]
+    assert len(merchant.asked) == (1 if known == "new" else 2)
+    assert len({headers["webhook-id"] for headers in merchant.headers}) == 1
+    for each in secrets.values():
+        Webhook(each["webhook_secret"]).verify(merchant.bodies[0], merchant.headers[0])
+    merchant.say = lambda asked: (403, b"{}")
+    page.refused(500, "callback_failed", "PUT", "/order/addresses", {"shipping_address": CABIN})
+    assert len(merchant.asked) == (3 if known == "new" else 4)

@@ -35,15 +35,35 @@ async def load_keys(store: Store, delivery: Delivery, now: datetime) -> Keys:
     """What a call is signed with now."""
 
     async def query(loads: Loads) -> Keys:
-        newest = await loads.signature_secrets(delivery.account_id, 2)
-        until = newest[0].previous_until if newest else None
-        secrets = tuple(each.secret for each in (newest if until is not None and until > now else newest[:1]))
+        secrets = await _good_secrets(loads, delivery.account_id, now)
         if delivery.subscription_id is None:
             return Keys(secrets)
         found = await loads.subscription(delivery.account_id, delivery.subscription_id)
         return Keys(secrets, found, gone=found is None or found.deleted_at is not None)
 
     return await store.read(query)
+
+
+async def load_secrets(store: Store, account_id: str, now: datetime) -> tuple[str, ...]:
+    """The account's good secrets, newest first."""
+    return await store.read(lambda loads: _good_secrets(loads, account_id, now))
+
+
+async def _good_secrets(loads: Loads, account_id: str, now: datetime) -> tuple[str, ...]:
+    newest = await loads.signature_secrets(account_id, 2)
+    until = newest[0].previous_until if newest else None
+    return tuple(each.secret for each in (newest if until is not None and until > now else newest[:1]))
+
+
+def question_headers(
+    account_id: str, id: str, url: str, body: bytes, secrets: tuple[str, ...], turn: int, timestamp: int
+) -> dict[str, str]:
+    """The signatures of a question by POST; ``turn`` says which of the secrets is tried."""
+    found = {"webhook-id": id, "webhook-timestamp": str(timestamp)}
+    if secrets:
+        found["Dintero-Signature"] = signature(secrets[turn], timestamp, account_id, "POST", url)
+        found["webhook-signature"] = webhook_signature(secrets, id, timestamp, body)
+    return found
 
 
 def headers(delivery: Delivery, keys: Keys, timestamp: int, body: bytes | None) -> dict[str, str]:
