@@ -106,6 +106,23 @@ def test_the_openapi_document_is_printed() -> None:
     assert "/v1/accounts/{aid}/shopping/orders/{order_id}/sessions" in document["paths"]
 
 
+def test_profiles_are_put_from_a_file_and_listed(database: str, tmp_path: Path) -> None:
+    printed("account", "create", "T12345678", "--database", database)
+    file = tmp_path / "profile.json"
+    card = {"type": "payment_product_type", "enabled": True}
+    configuration = {"dintero_psp": {"type": "payment_type", "creditcard": card}, "theme": {"primary": "#1d4ed8"}}
+    file.write_text(json.dumps({"name": "Till", "configuration": configuration}))
+    made = json.loads(printed("profile", "put", "T12345678", "till", str(file), "--database", database))
+    assert (made["id"], made["name"], made["configuration"]) == ("till", "Till", configuration)
+    found = json.loads(printed("profile", "list", "T12345678", "--database", database))
+    assert [each["id"] for each in found] == ["default", "till"]
+    file.write_text(json.dumps({"configuration": {"theme": {"primary": "red;"}}}))
+    for account, words in (("T12345678", "expected a colour"), ("T00000000", "there is no account")):
+        refused = kasse("profile", "put", account, "till", str(file), "--database", database)
+        assert refused.returncode == 1
+        assert words in refused.stderr
+
+
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen([KASSE, *arguments], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 

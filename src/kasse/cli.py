@@ -33,8 +33,10 @@ cli = typer.Typer(
 )
 account_commands = typer.Typer(help="Accounts: T######## is a sandbox, P######## is production.", no_args_is_help=True)
 client_commands = typer.Typer(help="API clients of an account.", no_args_is_help=True)
+profile_commands = typer.Typer(help="Payment profiles of an account: what its sessions offer.", no_args_is_help=True)
 cli.add_typer(account_commands, name="account")
 cli.add_typer(client_commands, name="client")
+cli.add_typer(profile_commands, name="profile")
 
 Database = Annotated[
     str | None, typer.Option(help="sqlite:///relative.db, sqlite:////absolute/path.db or postgresql://user@host/name")
@@ -428,3 +430,37 @@ def bench(
     except (Unexpected, OSError) as error:
         _fail(str(error))
     typer.echo(msgspec.json.encode(results).decode() if as_json else report.table(results))
+
+
+@profile_commands.command("list")
+def list_profiles(account_id: str, database: Database = None) -> None:
+    """Print the profiles of an account as JSON."""
+    from kasse.api.profiles import profile_reply
+    from kasse.operations import profiles
+
+    found = _run(read_settings({"database": database}), lambda house: profiles.list_all(house, account_id))
+    typer.echo(json.dumps([profile_reply(each) for each in found], indent=2))
+
+
+@profile_commands.command("put")
+def put_profile(
+    account_id: str,
+    profile_id: str,
+    file: Annotated[typer.FileBinaryRead, typer.Argument(help="The profile as JSON, as the API takes it; - reads it.")],
+    database: Database = None,
+) -> None:
+    """Make a profile or replace it."""
+    from kasse.api.profiles import ProfileRequest, asked_for, profile_reply
+    from kasse.api.wire import parse, typed
+    from kasse.domain.access import Caller
+    from kasse.operations import accounts, profiles
+
+    raw = parse(file.read())
+    typed(raw, ProfileRequest)
+
+    async def work(house: Any) -> Any:
+        await accounts.require_account(house, account_id)
+        caller = Caller(account_id, "kasse profile put", frozenset(), f"kasse-profile-{house.ids.uuid()}")
+        return await profiles.put(house, caller, **asked_for(profile_id, raw))
+
+    typer.echo(json.dumps(profile_reply(_run(read_settings({"database": database}), work)), indent=2))

@@ -68,7 +68,7 @@ class ProfileReply(msgspec.Struct):
 
 @routes("GET", _PATH, "List the payment profiles", scopes=_READ, reply=list[ProfileReply])
 async def list_all(call: Call) -> Any:
-    return [_reply(each) for each in await profiles.list_all(call.house, call.account_id)]
+    return [profile_reply(each) for each in await profiles.list_all(call.house, call.account_id)]
 
 
 @routes(
@@ -80,7 +80,7 @@ async def list_all(call: Call) -> Any:
     refusals=("profile_not_found",),
 )
 async def get(call: Call) -> Any:
-    return _reply(await profiles.get(call.house, call.account_id, call.path("profile_id")))
+    return profile_reply(await profiles.get(call.house, call.account_id, call.path("profile_id")))
 
 
 @routes(
@@ -94,15 +94,21 @@ async def get(call: Call) -> Any:
     refusals=("wrong_value",),
 )
 async def put(call: Call) -> Any:
-    asked: ProfileRequest = call.body
-    id = call.path("profile_id")
+    return profile_reply(await profiles.put(call.house, call.caller, **asked_for(call.path("profile_id"), call.raw)))
+
+
+def asked_for(id: str, raw: JsonObject) -> dict[str, Any]:
+    """The profile that a request, its types checked, asks for. Raises ``Refusal`` (wrong_value)."""
     if not _ID.fullmatch(id):
         raise Refusal(
             "wrong_value", f"expected an id of letters, digits, '.', '_' and '-', at most 100, got {id[:100]!r}"
         )
-    given = {name: value for name, value in call.raw.items() if name not in _OURS}
-    configuration = merged({}, call.raw["configuration"])
-    return _reply(await profiles.put(call.house, call.caller, id, configuration, asked.name, given))
+    return {
+        "profile_id": id,
+        "configuration": merged({}, raw["configuration"]),
+        "name": raw.get("name"),
+        "given": {name: value for name, value in raw.items() if name not in _OURS},
+    }
 
 
 @routes(
@@ -114,10 +120,10 @@ async def put(call: Call) -> Any:
     refusals=("profile_not_found", "wrong_state"),
 )
 async def delete(call: Call) -> Any:
-    return _reply(await profiles.delete(call.house, call.caller, call.path("profile_id")))
+    return profile_reply(await profiles.delete(call.house, call.caller, call.path("profile_id")))
 
 
-def _reply(profile: Profile) -> dict[str, Any]:
+def profile_reply(profile: Profile) -> dict[str, Any]:
     found = {
         **profile.given,
         "id": profile.id,

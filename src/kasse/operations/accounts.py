@@ -43,6 +43,12 @@ async def create_account(house: House, account_id: str, name: str) -> Account:
     return await house.store.change(decide)
 
 
+async def require_account(house: House, account_id: str) -> None:
+    """Raises ``Refusal`` (account_not_found)."""
+    if await house.store.glance(lambda loads: loads.account(account_id)) is None:
+        raise Refusal("account_not_found", f"there is no account {account_id}")
+
+
 # -- clients
 
 
