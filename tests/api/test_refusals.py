@@ -722,14 +722,14 @@ def test_without_a_token_nothing_is_answered(unchanged: Place) -> None:
 
 
 def test_a_token_without_the_scope_is_told_which_one(unchanged: Place, server: Running) -> None:
-    nobody = server.shop("read:hooks")
+    nobody = server.shop("read:receipts")
     for method, path, operation in operations(nobody):
         answer = nobody.call(method, path, {})
         message = problem(answer, 403, "missing_scope")
         needed = operation["description"].removeprefix("Needs the scope ").removesuffix(".")
         assert needed.split(" or ")[0].startswith("admin:")
         assert needed in message
-        assert "read:hooks" in message
+        assert "read:receipts" in message
 
 
 def test_reading_is_not_writing(unchanged: Place, server: Running) -> None:
