@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
@@ -266,6 +267,8 @@ class Application:
         try:
             async with open_house(self._settings, watch=watch) as house, workers(house):
                 self._app = build_app(house)
+                # What there is now stays; there is no need to look through it again and again.
+                gc.freeze()
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
         except (StoreUnavailable, GatewayNotUsable) as error:
@@ -285,12 +288,16 @@ def configure_logs(level: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(_as_json),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Forgiving(sys.stderr))),
         cache_logger_on_first_use=True,
     )
+
+
+def _as_json(event: Mapping[str, Any], default: Callable[[Any], Any], **_: Any) -> str:
+    return msgspec.json.encode(event, enc_hook=default).decode()
 
 
 class _Forgiving:

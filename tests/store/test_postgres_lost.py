@@ -12,7 +12,7 @@ import pytest
 
 from kasse.domain.history import SessionOpened
 from kasse.store.port import Loads, Record, Store, StoreUnavailable
-from kasse.store.postgres_reads import Question, answer
+from kasse.store.postgres_questions import Asked, Question, answer
 from tests.store import records
 from tests.store.conftest import opened
 from tests.store.postgres_proxy import Network, network
@@ -224,7 +224,7 @@ async def test_a_decision_is_run_by_the_engine_alone() -> None:
     async def work() -> list[Any]:
         return [await Question("SELECT 1", ()), await Question("SELECT 2", ())]
 
-    async def ask(question: Question) -> Any:
-        return [(question.sql,)]
+    async def ask(asked: Sequence[Asked]) -> Any:
+        return [[(one.sql,)] for one in asked if isinstance(one, Question)]
 
     assert await answer(work(), ask) == [[("SELECT 1",)], [("SELECT 2",)]]

@@ -71,6 +71,16 @@ QUESTIONS = {
     "client_by_login": _one(records.client, lambda loads, aid: loads.client_by_login(aid, "login-1")),
     "clients": _listed(records.client, lambda loads, aid: loads.clients(aid)),
     "grant": _one(records.grant, lambda loads, aid: loads.grant(aid, "grant-1")),
+    "together": Question(
+        lambda aid: [records.account(aid), records.client(aid)],
+        lambda loads, aid: loads.together(loads.account(aid), loads.clients(aid), loads.client(aid, "client-1")),
+        lambda aid: [records.account(aid), [records.client(aid)], records.client(aid)],
+    ),
+    "login": Question(
+        lambda aid: [records.client(aid), records.grant(aid)],
+        lambda loads, aid: loads.login(aid, records.client(aid).client_id),
+        lambda aid: (records.client(aid), [records.grant(aid)]),
+    ),
     "grants": _listed(records.grant, lambda loads, aid: loads.grants(aid, "client-1")),
     "signature_secrets": _listed(records.signature_secret, lambda loads, aid: loads.signature_secrets(aid, 2)),
     "api_key": _one(records.api_key, lambda loads, aid: loads.api_key(aid, "key-1")),

@@ -20,21 +20,23 @@ from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp
 
 from kasse.api import wire
+from kasse.api.addresses import Addresses
 from kasse.api.entrance import Entrance, name_route
-from kasse.api.once import answer_once
+from kasse.api.once import answer_id, answer_once
 from kasse.api.routes import Answer, Call, Route
-from kasse.domain.access import Caller, RequestNote, account_id, allows, origin
+from kasse.domain.access import Caller, RequestNote, StoredAnswer, account_id, allows, origin
 from kasse.domain.refusals import Refusal
 from kasse.operations import api_keys
 from kasse.operations.house import House
 from kasse.overload import Gate
-from kasse.store.port import Contradiction, StoreUnavailable
+from kasse.store.port import Contradiction, Loads, StoreUnavailable
 
 _CHECKOUT = ("/v1/sessions", "/v1/transactions", "/v1/admin/session/profiles")
 _NOTED_BODY = 10_000
 _log = structlog.get_logger()
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+Who = tuple[str, str, frozenset[str]]
 
 
 def build(house: House, routes: Iterable[Route], more: Iterable[BaseRoute] = ()) -> ASGIApp:
@@ -43,12 +45,14 @@ def build(house: House, routes: Iterable[Route], more: Iterable[BaseRoute] = ())
     for route in routes:
         for path in (route.path, *_aliases(route.path)):
             by_path.setdefault(path, {})[route.method] = endpoint(house, route)
+    every = [*(StarletteRoute(path, _by_method(found), methods=[*found]) for path, found in by_path.items()), *more]
+    for each in every:
+        name_route(each)
+    single = [each for each in every if isinstance(each, StarletteRoute)]
     app = Starlette(
-        routes=[*(StarletteRoute(path, _by_method(found), methods=[*found]) for path, found in by_path.items()), *more],
+        routes=[Addresses(single), *(each for each in every if each not in single)],
         exception_handlers={HTTPException: _on_http_exception, Exception: _on_exception},  # type: ignore[dict-item]
     )
-    for each in app.router.routes:
-        name_route(each)
     # An address with a slash too many is an unknown one, and answered as such.
     app.router.redirect_slashes = False
     limits = house.settings
@@ -74,11 +78,12 @@ def _by_method(found: dict[str, Endpoint]) -> Endpoint:
 def endpoint(house: House, route: Route) -> Endpoint:
     async def handle(request: Request) -> Response:
         try:
-            call, raw_body = await _call(house, route, request)
-            key = request.headers.get("idempotency-key")
-            if key is None or route.method not in ("POST", "PUT") or route.scopes is None or route.secret_answer:
+            id = answer_id(route, request)
+            who, found = await _who(house, route, request, id)
+            call, raw_body = await _call(house, route, request, who)
+            if id is None:
                 return await _answer(route, call)
-            return await answer_once(route, call, key, raw_body, partial(_answer, route))
+            return await answer_once(route, call, id, found, raw_body, partial(_answer, route))
         except Refusal as refusal:
             return wire.error_response(refusal)
         except ClientDisconnect:
@@ -100,8 +105,8 @@ async def _answer(route: Route, call: Call) -> Response:
     return wire.json_response(answer.data, answer.status, answer.headers)
 
 
-async def _call(house: House, route: Route, request: Request) -> tuple[Call, bytes]:
-    account, by, scopes = await _who(house, route, request)
+async def _call(house: House, route: Route, request: Request, who: Who) -> tuple[Call, bytes]:
+    account, by, scopes = who
     if by:
         house.rates.check(account, by)
     raw_body = await _body(request, house.settings.max_body)
@@ -109,33 +114,39 @@ async def _call(house: House, route: Route, request: Request) -> tuple[Call, byt
     note = None
     if route.method != "GET":
         text = None if route.secret_body or not raw_body else raw_body[:_NOTED_BODY].decode(errors="replace")
-        note = RequestNote(route.method, request.url.path, text)
+        note = RequestNote(route.method, request.scope["path"], text)
     came_from = origin(request.headers, request.client.host if request.client else None)
     caller = Caller(account, by, scopes, request.scope["request_id"], note, origin=came_from)
     return Call(house, request, account, caller, body, raw, route.query), raw_body
 
 
-async def _who(house: House, route: Route, request: Request) -> tuple[str, str, frozenset[str]]:
-    """The account a request is about, who asks, and with what scopes."""
+async def _who(house: House, route: Route, request: Request, answer: str | None) -> tuple[Who, StoredAnswer | None]:
+    """The account a request is about, who asks, and with what scopes; and what it was answered before."""
     named = request.path_params.get("aid")
     account = account_id(named) if named is not None else ""
     if route.scopes is None:
-        return account, "", frozenset()
-    holder, by, scopes = await _holder(house, request)
+        return (account, "", frozenset()), None
+    who, found = await _holder(house, request, answer)
+    holder, _, scopes = who
     if account and account != holder:
         raise Refusal("other_account", f"the token is for account {holder}, this call is about {account}")
     if not allows(scopes, route.scopes):
         needed, held = " or ".join(route.scopes), ", ".join(sorted(scopes)) or "none"
         raise Refusal("missing_scope", f"expected a token with the scope {needed}, this one has {held}")
-    return holder, by, scopes
+    return who, found
 
 
-async def _holder(house: House, request: Request) -> tuple[str, str, frozenset[str]]:
+async def _holder(house: House, request: Request, answer: str | None) -> tuple[Who, StoredAnswer | None]:
     """Whose token or API key it is, and what it may do. A token goes before a key (A-13)."""
+
+    async def answered(loads: Loads, account_id: str) -> StoredAnswer | None:
+        return None if answer is None else await loads.stored_answer(account_id, answer)
+
     header, key = request.headers.get("authorization", ""), request.headers.get("x-api-key")
     if key is not None and not header:
-        found = await api_keys.check(house, key)
-        return found.account_id, found.id, api_keys.SCOPES
+        holder = await api_keys.check(house, key)
+        found = await house.store.glance(lambda loads: answered(loads, holder.account_id))
+        return (holder.account_id, holder.id, api_keys.SCOPES), found
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Refusal(
@@ -144,8 +155,8 @@ async def _holder(house: House, request: Request) -> tuple[str, str, frozenset[s
             + ("none" if not scheme else f"the scheme {scheme[:20]!r}"),
             headers={"WWW-Authenticate": "Bearer"},
         )
-    rights = await house.tokens.check(token.strip())
-    return rights.account_id, rights.client, rights.scopes
+    rights, found = await house.tokens.check_and_load(token.strip(), answered)
+    return (rights.account_id, rights.client, rights.scopes), found
 
 
 async def _body(request: Request, limit: int) -> bytes:
@@ -194,7 +205,9 @@ def _on_http_exception(request: Request, error: HTTPException) -> Response:
 
 def _methods(request: Request) -> list[str]:
     """Every method that the address of a request knows."""
-    routes = [route for route in request.app.routes if isinstance(route, StarletteRoute)]
+    routes = [
+        route for each in request.app.routes if isinstance(each, Addresses) for route in each.at(request.url.path)
+    ]
     here = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
     return sorted({method for route in here for method in route.methods or ()})
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response
 
 from kasse.api import wire
@@ -30,26 +31,38 @@ _LONGEST_KEY = 255
 _JSON = "application/json; charset=utf-8"
 
 
+def answer_id(route: Route, request: Request) -> str | None:
+    """The id under which the answer to a request is kept, None if it is not to be."""
+    key = request.headers.get("idempotency-key")
+    if key is None or route.method not in ("POST", "PUT") or route.scopes is None or route.secret_answer:
+        return None
+    return hashlib.sha256(f"{route.method} {request.scope['path']}\n{key}".encode()).hexdigest()
+
+
 async def answer_once(
-    route: Route, call: Call, key: str, raw_body: bytes, answer: Callable[[Call], Awaitable[Response]]
+    route: Route,
+    call: Call,
+    id: str,
+    found: StoredAnswer | None,
+    raw_body: bytes,
+    answer: Callable[[Call], Awaitable[Response]],
 ) -> Response:
-    """Answer a request, or repeat what it was answered before.
+    """Answer a request, or repeat what it was answered before: ``found``, if that is known already.
 
     Raises ``Refusal``: wrong_value, idempotency_key_reused (another body), request_under_way.
     """
+    key = call.request.headers["idempotency-key"]
     if not 0 < len(key) <= _LONGEST_KEY or not key.isprintable():
         raise Refusal(
             "wrong_value", f"expected an Idempotency-Key of 1 to {_LONGEST_KEY} printable characters, got {key[:40]!r}"
         )
-    about = f"{route.method} {call.request.url.path}\n{key}".encode()
     stored = StoredAnswer(
         account_id=call.account_id,
-        id=hashlib.sha256(about).hexdigest(),
+        id=id,
         # Keyed, because a body may hold what nobody shall guess from its digest.
         digest=hmac.new(call.house.pepper, raw_body, hashlib.sha256).hexdigest(),
         created_at=call.house.clock.now(),
     )
-    found = await call.house.store.glance(lambda loads: loads.stored_answer(stored.account_id, stored.id))
     if found is not None and (found.digest != stored.digest or not await _can_go_on(route, call, found)):
         return _repeated(found, stored)
     once = _Once(call.house.store, stored, lambda result: _rendered(route, call, result), found, route.repeatable)
@@ -143,10 +156,7 @@ class _Once:
             return await self._store.change(self._only_look(decide) if self._is_done else decide)
 
         async def decide_once(loads: Loads) -> tuple[tuple[T, StoredAnswer | None], Sequence[Record]]:
-            found = await loads.stored_answer(self._stored.account_id, self._stored.id)
-            if found is not None:
-                raise _Answered(found)
-            result, records = await decide(loads)
+            _, (result, records) = await loads.together(self._require_new(loads), decide(loads))
             if not records:
                 return (result, None), ()
             body = self._render(result)
@@ -166,6 +176,11 @@ class _Once:
             return result, ()
 
         return decide_nothing
+
+    async def _require_new(self, loads: Loads) -> None:
+        found = await loads.stored_answer(self._stored.account_id, self._stored.id)
+        if found is not None:
+            raise _Answered(found)
 
     async def keep(self, response: Response) -> None:
         """Store an answer whose effect, if it has any, is stored already."""

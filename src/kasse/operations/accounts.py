@@ -262,10 +262,11 @@ async def grant_token(
     if basic is None:
         raise _bad_credentials()
     client_id, secret = basic
-    client, grants = await house.store.glance(lambda loads: _client_and_grants(loads, account_id, client_id))
-    secret_hash = _NOBODYS_HASH if client is None else client.secret_hash
-    if not access.secret_matches(secret, secret_hash, house.pepper) or client is None:
+    found = await house.store.glance(lambda loads: loads.login(account_id, client_id))
+    secret_hash = _NOBODYS_HASH if found is None else found[0].secret_hash
+    if not access.secret_matches(secret, secret_hash, house.pepper) or found is None:
         raise _bad_credentials()
+    client, grants = found
     _require_audience(account_id, audience)
     usable = [grant for grant in grants if grant.type in ("any", grant_type)]
     if not usable:
@@ -275,11 +276,6 @@ async def grant_token(
     scopes = sorted({scope for grant in usable for scope in grant.scopes})
     issued = await house.tokens.issue(client, audience if audience in granted else granted[0], scopes)
     return AccessToken(*issued)
-
-
-async def _client_and_grants(loads: Loads, account_id: str, client_id: str) -> tuple[Client | None, list[Grant]]:
-    client = await loads.client_by_login(account_id, client_id)
-    return client, await loads.grants(account_id, "" if client is None else client.id)
 
 
 def _bad_credentials() -> Refusal:

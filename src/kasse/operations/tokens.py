@@ -6,10 +6,10 @@ Source: auth reference, sections 2 to 4 and decisions A-1 to A-5.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -20,6 +20,8 @@ from kasse.domain.access import Client, SigningKey
 from kasse.domain.refusals import Refusal
 from kasse.ids import Ids
 from kasse.store.port import Loads, Record, Store
+
+T = TypeVar("T")
 
 ALGORITHM = "EdDSA"
 _REMEMBERED = 10_000
@@ -76,6 +78,11 @@ class Tokens:
 
     async def check(self, token: str) -> Rights:
         """Raises ``Refusal`` (unauthorized) unless the token is ours, in time, and its client still there."""
+        rights, _ = await self.check_and_load(token, _nothing)
+        return rights
+
+    async def check_and_load(self, token: str, load: Callable[[Loads, str], Awaitable[T]]) -> tuple[Rights, T]:
+        """The same, and something else of its account that the request needs, loaded on the same way."""
         rights = self._remembered.get(token)
         if rights is None:
             rights = await self._read(token)
@@ -83,11 +90,13 @@ class Tokens:
         if rights.expires_at <= self._clock.now().timestamp():
             self._remembered.pop(token, None)
             raise _unauthorized("the token has expired")
-        client = await self._store.glance(lambda loads: loads.client(rights.account_id, rights.client))
+        client, found = await self._store.glance(
+            lambda loads: loads.together(loads.client(rights.account_id, rights.client), load(loads, rights.account_id))
+        )
         if client is None or client.deleted_at is not None or client.epoch != rights.epoch:
             self._remembered.pop(token, None)
             raise _unauthorized("the token was revoked")
-        return rights
+        return rights, found
 
     async def _read(self, token: str) -> Rights:
         try:
@@ -155,6 +164,10 @@ class Tokens:
             return None, () if fresh else (key,)
 
         await self._store.change(decide)
+
+
+async def _nothing(loads: Loads, account_id: str) -> None:
+    return None
 
 
 def _rights(claims: Mapping[str, Any]) -> Rights:

@@ -87,6 +87,13 @@ class Backlog:
 class Loads(Protocol):
     """The reads, as of one moment. An order may be named by its ``order_id`` or its internal id (O-21)."""
 
+    async def together(self, *loads: Awaitable[Any]) -> list[Any]:
+        """The results of several loads, or of whole queries, in one round trip as far as the engine can.
+
+        What the first of them raises, if any does, is raised once all have ended.
+        """
+        ...
+
     async def account(self, account_id: str) -> Account | None: ...
 
     async def client(self, account_id: str, id: str) -> Client | None:
@@ -94,6 +101,9 @@ class Loads(Protocol):
 
     async def client_by_login(self, account_id: str, client_id: str) -> Client | None:
         """By the ``client_id`` it logs in with, unless deleted."""
+
+    async def login(self, account_id: str, client_id: str) -> tuple[Client, list[Grant]] | None:
+        """The client that logs in with this ``client_id``, unless deleted, and its grants, newest first."""
 
     async def clients(self, account_id: str) -> list[Client]: ...
 

@@ -1,8 +1,11 @@
 """The engine for production: PostgreSQL, any number of processes beside each other.
 
-A change is decided first and guarded afterwards. Each load is a statement of its own; then one statement stores
+A change is decided first and guarded afterwards. Each load is as of a moment of its own; then one statement stores
 everything if what was seen is still so, all in one round trip. Then the loads were as of one moment, that of the
 commit: each record had the version there that it was read with.
+
+Changes that come at about the same time share the round trips of their loads, and a commit. Each is guarded for
+itself: one that cannot be stored with the others is stored alone, or hears there why it cannot be.
 
 That is not so when a decision has looked for something in a list, where a row may have been added, or when it comes
 to nothing that could be guarded, such as a refusal after several loads. It is then made again in a serializable
@@ -28,16 +31,22 @@ import asyncpg
 import msgspec
 import structlog
 
+from kasse.store.batches import Batches
 from kasse.store.port import Contradiction, Decide, Query, Record, StoreUnavailable
-from kasse.store.postgres_errors import Again, ConnectionLost, Faster, opening, plain_errors
+from kasse.store.postgres_errors import Again, CommitLost, ConnectionLost, Faster, opening, plain_errors
 from kasse.store.postgres_migrate import migrate
-from kasse.store.postgres_reads import EVERY_ACCOUNT, PostgresLoads, Question, Rows, answer, in_room
-from kasse.store.postgres_writes import LISTED, statement
+from kasse.store.postgres_questions import Ask, Asked, Look, Question, Rows, answer
+from kasse.store.postgres_reads import EVERY_ACCOUNT, PostgresLoads, in_room
+from kasse.store.postgres_writes import LISTED, Write, independent, statement, statement_for_each
 from kasse.store.times import milliseconds
 
 T = TypeVar("T")
 
 POOL_SIZE = 8
+# A transaction with more parts than 64 makes others look for them on disk.
+_LARGEST_COMMIT = 48
+_LARGEST_LOOK = 200
+_AT_ONCE = 2
 TRIES = 50
 _TRIES_BESIDE_OTHERS = 5
 _PATIENCE_S = 10.0
@@ -71,6 +80,8 @@ class PostgresStore:
         self._idle.set()
         # Whoever was too slow several times waits for this, so that those of one process stop disturbing each other.
         self._turn = asyncio.Lock()
+        self._looks = Batches(self._look, _LARGEST_LOOK, _AT_ONCE)
+        self._writes = Batches(self._write, _LARGEST_COMMIT, _AT_ONCE)
         self._purging = asyncio.create_task(self._purge())
 
     @classmethod
@@ -108,9 +119,9 @@ class PostgresStore:
             return await self._patiently(lambda: self._change(decide))
 
     async def _change(self, decide: Decide[T]) -> T:
-        before: list[Rows] | None = None
+        before: list[Sequence[Rows]] | None = None
         for number in range(TRIES):
-            view: list[Rows] = []
+            view: list[Sequence[Rows]] = []
             try:
                 async with self._turn if number >= _TRIES_BESIDE_OTHERS else nullcontext():
                     return await self._try(decide, view)
@@ -130,26 +141,46 @@ class PostgresStore:
             await asyncio.sleep(random.uniform(0, min(0.001 * 2**number, 0.1)))  # noqa: S311 (not a secret)
         raise StoreUnavailable(f"others were faster {TRIES} times; nothing of the change is stored")
 
-    async def _try(self, decide: Decide[T], view: list[Rows]) -> T:
+    async def _try(self, decide: Decide[T], view: list[Sequence[Rows]]) -> T:
         """Decide first and guard afterwards, if that is enough."""
-        async with self._connection() as connection:
-            loads = PostgresLoads()
-            try:
-                result, records = await answer(decide(loads), _asking(connection, view))
-            except (Again, StoreUnavailable, Contradiction):
+        loads = PostgresLoads()
+        try:
+            result, records = await answer(decide(loads), self._asking(view))
+        except (Again, StoreUnavailable, Contradiction):
+            raise
+        except Exception:
+            if len(view) <= 1:
                 raise
-            except Exception:
-                if len(view) <= 1:
-                    raise
-            else:
-                if not records and len(view) <= 1:
-                    return result
-                added = view and any(isinstance(record, LISTED) for record in records)
-                if records and not added and not loads.saw_a_list:
-                    await _store(connection, result, records, loads)
-                    return result
-            view.clear()
+        else:
+            if not records and len(view) <= 1:
+                return result
+            added = view and any(isinstance(record, LISTED) for record in records)
+            if records and not added and not loads.saw_a_list:
+                await self._store(result, records, loads)
+                return result
+        view.clear()
+        async with self._connection() as connection:
             return await _try_in_transaction(connection, decide, view)
+
+    async def _store(self, result: Any, records: Sequence[Record], loads: PostgresLoads) -> None:
+        write = Write.of(_commit_id(time.time()), records, loads.seen)
+        try:
+            if not await self._writes.do(write):
+                async with self._connection() as connection:
+                    await _write(connection, write)
+        except CommitLost:
+            raise _Unknown(write.commit, result) from None
+
+    async def _write(self, writes: Sequence[Write]) -> Sequence[bool]:
+        """Store several changes; answers for each whether it is stored. One that is alone raises why it is not."""
+        async with self._connection() as connection:
+            if len(writes) == 1:
+                await _write(connection, writes[0])
+                return [True]
+            together = list(independent(writes))
+            left_out = await _commit(connection, *statement_for_each(together))
+        stored = {write.commit for n, write in enumerate(together, 1) if n not in left_out}
+        return [write.commit in stored for write in writes]
 
     async def _is_stored(self, commit: UUID) -> bool:
         """Whether a change was committed. After a no it never will be: its id is taken, whatever is still under way."""
@@ -174,12 +205,39 @@ class PostgresStore:
 
     async def _read(self, query: Query[T]) -> T:
         """A single statement is as of one moment by itself; for more it takes a transaction."""
+        try:
+            return await answer(query(PostgresLoads()), self._asking([], at_most=1))
+        except _SecondQuestion:
+            async with (
+                self._connection() as connection,
+                _transaction(connection, isolation="repeatable_read", readonly=True),
+            ):
+                return await answer(query(PostgresLoads()), _asking(connection, []))
+
+    def _asking(self, view: list[Sequence[Rows]], at_most: int | None = None) -> Ask:
+        """Put questions to the database, each at a moment of its own, and note in ``view`` what it answers.
+
+        What is asked for together is one statement if all of it is looked up by key.
+        """
+
+        async def ask(asked: Sequence[Asked]) -> Sequence[Rows]:
+            looks = [one for one in asked if isinstance(one, Look)]
+            at_once = len(looks) == len(asked)
+            if len(view) == at_most or (at_most is not None and not at_once and len(asked) > 1):
+                raise _SecondQuestion
+            if at_once:
+                view.append(await self._looks.do(looks))
+            else:
+                async with self._connection() as connection:
+                    view.append([await _ask(connection, one) for one in asked])
+            return view[-1]
+
+        return ask
+
+    async def _look(self, several: Sequence[Sequence[Look]]) -> Sequence[Sequence[Rows]]:
         async with self._connection() as connection:
-            try:
-                return await answer(query(PostgresLoads()), _asking(connection, [], at_most=1))
-            except _SecondQuestion:
-                async with _transaction(connection, isolation="repeatable_read", readonly=True):
-                    return await answer(query(PostgresLoads()), _asking(connection, []))
+            found = iter(await _look(connection, [look for looks in several for look in looks]))
+        return [[next(found) for _ in looks] for looks in several]
 
     # -- the sandbox gateway's book
 
@@ -294,15 +352,7 @@ class PostgresStore:
         await self._pool.close()
 
 
-async def _store(connection: Any, result: Any, records: Sequence[Record], loads: PostgresLoads) -> None:
-    commit = _commit_id(time.time())
-    try:
-        await _write(connection, commit, records, loads)
-    except ConnectionLost:
-        raise _Unknown(commit, result) from None
-
-
-async def _try_in_transaction(connection: Any, decide: Decide[T], view: list[Rows]) -> T:
+async def _try_in_transaction(connection: Any, decide: Decide[T], view: list[Sequence[Rows]]) -> T:
     """Decide and store as if nobody else were there; the database refuses it if that is not so."""
     loads, commit, written, result = PostgresLoads(), _commit_id(time.time()), False, None
     try:
@@ -310,7 +360,7 @@ async def _try_in_transaction(connection: Any, decide: Decide[T], view: list[Row
             result, records = await answer(decide(loads), _asking(connection, view))
             if records:
                 written = True
-                await _write(connection, commit, records, loads)
+                await _write(connection, Write.of(commit, records, loads.seen))
         return result
     except ConnectionLost:
         if written:
@@ -333,28 +383,45 @@ async def _transaction(connection: Any, **kind: Any) -> AsyncIterator[None]:
         await transaction.commit()
 
 
-def _asking(connection: Any, view: list[Rows], at_most: int | None = None) -> Callable[[Question], Awaitable[Rows]]:
-    """Put questions to the database and note in ``view`` what it answers."""
+def _asking(connection: Any, view: list[Sequence[Rows]]) -> Ask:
+    """Put questions to the database in the transaction that the connection is in."""
 
-    async def ask(question: Question) -> Rows:
-        if len(view) == at_most:
-            raise _SecondQuestion
-        view.append(await _ask(connection, question))
+    async def ask(asked: Sequence[Asked]) -> Sequence[Rows]:
+        view.append([await _ask(connection, one) for one in asked])
         return view[-1]
 
     return ask
 
 
-async def _ask(connection: Any, question: Question) -> Rows:
+async def _ask(connection: Any, asked: Asked) -> Rows:
+    if isinstance(asked, Look):
+        return (await _look(connection, [asked]))[0]
     with plain_errors():
-        rows: Rows = await connection.fetch(question.sql, *question.values)
+        rows: Rows = await connection.fetch(asked.sql, *asked.values)
         return rows
 
 
-async def _write(connection: Any, commit: UUID, records: Sequence[Record], loads: PostgresLoads) -> None:
-    sql, *values = statement(commit, records, loads.seen)
+async def _look(connection: Any, looks: Sequence[Look]) -> Sequence[Rows]:
+    """What each of them finds: no row, or one."""
+    columns = zip(*((look.what, look.account, look.key, look.chosen) for look in looks), strict=True)
     with plain_errors():
-        await connection.fetchval(sql, *values)
+        rows = await connection.fetch("SELECT * FROM kasse_read($1, $2, $3, $4)", *map(list, columns))
+    found: list[list[Any]] = [[] for _ in looks]
+    for number, parts, lines in rows:
+        found[number - 1].append((parts, lines))
+    return found
+
+
+async def _write(connection: Any, write: Write) -> None:
+    await _commit(connection, *statement(write))
+
+
+async def _commit(connection: Any, sql: str, *values: Any) -> Any:
+    try:
+        with plain_errors():
+            return await connection.fetchval(sql, *values)
+    except ConnectionLost as error:
+        raise CommitLost(str(error)) from error
 
 
 def _commit_id(at: float) -> UUID:

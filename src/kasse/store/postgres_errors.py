@@ -19,7 +19,11 @@ class Again(Exception):
 
 
 class ConnectionLost(Again):
-    """Or there is none now. What was being committed may be stored, everything before it is not."""
+    """Or there is none now. Nothing is stored, unless it is a ``CommitLost``."""
+
+
+class CommitLost(ConnectionLost):
+    """The connection was lost while something was being committed: it may be stored."""
 
 
 class Faster(Again):

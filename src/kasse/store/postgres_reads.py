@@ -1,15 +1,12 @@
 """The reads of the PostgreSQL engine: ``Loads`` as questions that the engine puts to the database.
 
-A load does not talk to the database itself. It yields a question, and ``answer`` runs the work that asks: so the
-engine chooses the connection and the moment, and nothing else can be waited for.
-
 Each statement names its account to the database before it reads (see ``kasse_lock`` in the migrations). It does so
 in the same round trip: ``room`` comes first, because what is read depends on its result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar, cast
@@ -37,42 +34,15 @@ from kasse.domain.session import PaymentSession
 from kasse.domain.transaction import GatewayCall, Transaction
 from kasse.domain.transaction_list import TransactionFilters
 from kasse.store.port import MOST_COUNTED, Backlog
-from kasse.store.postgres_lists import after, draft_list, named, order_list, paged
+from kasse.store.postgres_lists import after, draft_list, order_list, paged
+from kasse.store.postgres_questions import Look, Question, Rows, Together
 from kasse.store.times import from_milliseconds, milliseconds
 from kasse.store.transaction_list import transaction_list
 
 T = TypeVar("T")
-Rows = Sequence[Sequence[Any]]
 
 EVERY_ACCOUNT = "*"
 _LARGEST = 2**63
-
-
-@dataclass(frozen=True)
-class Question:
-    """A statement and what it is about: what a load waits for."""
-
-    sql: str
-    values: tuple[Any, ...]
-
-    def __await__(self) -> Generator[Question, Rows, Rows]:
-        return (yield self)
-
-
-async def answer(work: Awaitable[T], ask: Callable[[Question], Awaitable[Rows]]) -> T:
-    """Run a decision or a query to its end, ``ask`` answering its questions."""
-    coroutine = cast(Coroutine[Question, Rows | None, T], work)
-    rows: Rows | None = None
-    try:
-        while True:
-            question = coroutine.send(rows)
-            if not isinstance(question, Question):
-                raise RuntimeError("a decision or query waited for something other than its loads")
-            rows = await ask(question)
-    except StopIteration as done:
-        return cast(T, done.value)
-    finally:
-        coroutine.close()
 
 
 @dataclass(frozen=True)
@@ -83,6 +53,11 @@ class Seen:
     account: str
     key: str
     version: int
+
+    @property
+    def name(self) -> tuple[str, ...]:
+        """As a row that is written is named."""
+        return (self.table, self.account, self.key) if self.key else (self.table, self.account)
 
 
 @dataclass
@@ -98,6 +73,16 @@ class PostgresLoads:
             return ()
         return await Question(sql, values)
 
+    async def _look(self, what: str, account_id: str, key: str, chosen: str | None = None) -> Sequence[Any] | None:
+        """The one row that is found, if any."""
+        if not (_storable(account_id) and _storable(key)):
+            return None
+        rows = await Look(what, account_id, key, chosen)
+        return rows[0] if rows else None
+
+    async def together(self, *loads: Awaitable[Any]) -> list[Any]:
+        return await Together(loads)
+
     async def _one(self, type_: type[T], account_id: str, sql: str, *values: Any) -> T | None:
         rows = await self._rows(in_room(sql), account_id, *values)
         return _decode(rows[0][0], type_) if rows else None
@@ -110,31 +95,39 @@ class PostgresLoads:
         self.saw_a_list = True
         return await self._all(type_, account_id, sql, *values)
 
-    async def _by_key(self, type_: type[T], table: str, account_id: str, key: str, column: str = "id") -> T | None:
+    async def _by_key(self, type_: type[T], table: str, account_id: str, key: str) -> T | None:
         """A record with versions, by its primary key."""
-        sql = f"SELECT doc FROM {table} WHERE account_id = room.id AND {column} = $2"  # noqa: S608
-        record: Any = await self._one(type_, account_id, sql, key)
-        if record is not None:
-            self.seen.append(Seen(table, account_id, key, record.version))
-        return cast(T | None, record)
+        row = await self._look(table, account_id, key)
+        return None if row is None else self._saw(table, key, account_id, _decode(row[0][0], type_))
+
+    def _saw(self, table: str, key: str, account_id: str, record: Any) -> Any:
+        self.seen.append(Seen(table, account_id, key, record.version))
+        return record
 
     # -- accounts and who may do what in them
 
     async def account(self, account_id: str) -> Account | None:
-        account = await self._one(Account, account_id, "SELECT doc FROM accounts WHERE account_id = room.id")
-        if account is not None:
-            self.seen.append(Seen("accounts", account_id, "", account.version))
-        return account
+        row = await self._look("accounts", account_id, "")
+        return None if row is None else self._saw("accounts", "", account_id, _decode(row[0][0], Account))
 
     async def client(self, account_id: str, id: str) -> Client | None:
         return await self._by_key(Client, "clients", account_id, id)
 
     async def client_by_login(self, account_id: str, client_id: str) -> Client | None:
-        sql = "SELECT doc FROM clients WHERE account_id = room.id AND client_id = $2 AND NOT deleted"
-        client = await self._one(Client, account_id, sql, client_id)
-        if client is not None:
-            self.seen.append(Seen("clients", account_id, client.id, client.version))
+        row = await self._look("a login", account_id, client_id)
+        if row is None:
+            return None
+        client = _decode(row[0][0], Client)
+        self._saw("clients", client.id, account_id, client)
         return client
+
+    async def login(self, account_id: str, client_id: str) -> tuple[Client, list[Grant]] | None:
+        row = await self._look("a login", account_id, client_id)
+        if row is None:
+            return None
+        self.saw_a_list = True
+        client, *grants = row[0]
+        return _decode(client, Client), [_decode(grant, Grant) for grant in grants]
 
     async def clients(self, account_id: str) -> list[Client]:
         sql = "SELECT doc FROM clients WHERE account_id = room.id AND NOT deleted ORDER BY created_at DESC, id DESC"
@@ -199,23 +192,27 @@ class PostgresLoads:
     # -- orders
 
     async def order(self, account_id: str, order_id: str, lines: Collection[int] | None = None) -> OrderState | None:
-        sql = f"{_ORDER.format(_LINES_NAMED)} WHERE o.account_id = room.id AND {named(2)}"
-        chosen = None if lines is None else [line_id for line_id in lines if -_LARGEST <= line_id < _LARGEST]
-        rows = await self._rows(in_room(sql), account_id, order_id, chosen)
-        if not rows:
+        chosen = None
+        if lines is not None:
+            chosen = "{" + ",".join(str(line_id) for line_id in lines if -_LARGEST <= line_id < _LARGEST) + "}"
+        row = await self._look("an order", account_id, order_id, chosen)
+        if row is None:
             return None
-        state = _state(rows[0])
-        self.seen.append(Seen("orders", account_id, state.order.id, state.order.version))
+        doc, status, payment_status, *numbers, last_hash = row[0]
+        *sums, updated_at, version = map(int, numbers)
+        line_rows = [(*map(int, line[:7]), line[7]) for line in row[1] or ()]
+        state = _state((account_id, doc, status, payment_status, *sums, updated_at, version, last_hash, line_rows))
+        self._saw("orders", state.order.id, account_id, state.order)
         return state
 
     async def orders(self, account_id: str, filters: Filters, page: Page) -> list[OrderState]:
         self.saw_a_list = True
-        sql, values = order_list(_ORDER.format(""), filters, page)
+        sql, values = order_list(_ORDER, filters, page)
         return [_state(row) for row in await self._rows(in_room(sql), account_id, *values)]
 
     async def orders_from(self, after: tuple[str, str] | None, limit: int) -> list[OrderState]:
         self.saw_a_list = True
-        sql = _ORDER.format("") + " WHERE room.id = $1 AND (o.account_id, o.id) > ($2, $3) ORDER BY 1, o.id LIMIT $4"
+        sql = _ORDER + " WHERE room.id = $1 AND (o.account_id, o.id) > ($2, $3) ORDER BY 1, o.id LIMIT $4"
         return [_state(row) for row in await self._rows(in_room(sql), EVERY_ACCOUNT, *(after or ("", "")), limit)]
 
     async def marks(self, account_id: str, order: str) -> frozenset[tuple[str, str]]:
@@ -310,7 +307,7 @@ class PostgresLoads:
         return await self._list(Transaction, account_id, sql, order)
 
     async def gateway_call(self, account_id: str, key: str) -> GatewayCall | None:
-        return await self._by_key(GatewayCall, "gateway_calls", account_id, key, column="key")
+        return await self._by_key(GatewayCall, "gateway_calls", account_id, key)
 
     async def due_gateway_calls(self, now: datetime, limit: int) -> list[GatewayCall]:
         # No list to be guarded: each is taken by its version, and one that becomes due meanwhile waits for the next.
@@ -413,13 +410,11 @@ def in_room(sql: str) -> str:
     )
 
 
-# {} is for which lines.
 _ORDER = (
     "SELECT o.account_id, doc, status, payment_status, authorized, cancelled, captured, refunded, updated_at, version, "
     "last_hash, ARRAY(SELECT ROW(line_id, payable, l.authorized, l.cancelled, l.captured, l.refunded, claimed, l.doc) "
-    "FROM order_lines AS l WHERE l.account_id = o.account_id AND order_ref = o.id {} ORDER BY line_id) FROM orders AS o"
+    "FROM order_lines AS l WHERE l.account_id = o.account_id AND order_ref = o.id ORDER BY line_id) FROM orders AS o"
 )
-_LINES_NAMED = "AND ($3::bigint[] IS NULL OR line_id = ANY($3))"
 
 
 def _state(row: Sequence[Any]) -> OrderState:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 from uuid import UUID
 
@@ -37,36 +38,99 @@ class _Row:
     columns: dict[str, Any]
     doc: str | None = None
 
+    @property
+    def name(self) -> tuple[Any, ...]:
+        return (self.table, *self.keys.values())
 
-def statement(commit: UUID, records: Sequence[Record], seen: Sequence[Seen]) -> tuple[Any, ...]:
-    """The call that stores ``records`` if what the change was decided on is as it was seen: SQL and its values."""
-    told = list(notices(records))
-    rows = [row for record in records if not _is_new_notice(record) for row in _rows(record)]
-    # What is written is guarded by its own version.
-    written = {(row.table, *row.keys.values()) for row in rows}
-    others = [one for one in seen if (one.table, one.account, *([one.key] if one.key else [])) not in written]
-    sql, values = "SELECT kasse_write($1, $2, $3, $4, $5, $6, $7, $8, $9)", tuple[Any, ...]()
-    if told:
+
+@dataclass(frozen=True)
+class Write:
+    """A change as the database gets it: its id, its rows, what it was decided on besides what it writes, and what
+    subscribers are to be told of."""
+
+    commit: UUID
+    rows: Sequence[_Row]
+    seen: Sequence[Seen]
+    told: Sequence[Notice] = ()
+
+    @classmethod
+    def of(cls, commit: UUID, records: Sequence[Record], seen: Sequence[Seen]) -> Write:
+        rows = [row for record in records if not _is_new_notice(record) for row in _rows(record)]
+        # What is written is guarded by its own version.
+        written = {row.name for row in rows}
+        others = [one for one in dict.fromkeys(seen) if one.name not in written]
+        return cls(commit, rows, others, list(notices(records)))
+
+
+def statement(write: Write) -> tuple[Any, ...]:
+    """The call that stores a change if what it was decided on is as it was seen: SQL and its values."""
+    sql = "SELECT kasse_write($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+    told = ()
+    if write.told:
         sql += ", kasse_tell($10, $11, $12, $13, $14)"
-        values = (
-            [notice.account_id for notice in told],
-            [notice.id for notice in told],
-            [notice.event for notice in told],
-            [milliseconds(notice.created_at) for notice in told],
-            [_doc(notice) for notice in told],
-        )
+        told = _told_columns(write.told)
+    return sql, write.commit, *_columns(write.rows), *_seen_columns(write.seen), *told
+
+
+def independent(writes: Sequence[Write]) -> Iterator[Write]:
+    """Those of several changes that none before them in the list has to do with: the others must not go with them.
+
+    A change that saw what another one writes, or the other way round, could otherwise be stored as if both had come
+    first.
+    """
+    written, seen = set[Any](), set[Any]()
+    for write in writes:
+        writes_here, sees_here = {row.name for row in write.rows}, {one.name for one in write.seen}
+        if written.isdisjoint(writes_here | sees_here) and seen.isdisjoint(writes_here):
+            written |= writes_here
+            seen |= sees_here
+            yield write
+
+
+def statement_for_each(writes: Sequence[Write]) -> tuple[Any, ...]:
+    """The call that stores each of several changes that are independent, or nothing of it: SQL and its values.
+
+    It answers the numbers, from 1, of those that are not stored.
+    """
+    seen = {one: n for n, one in enumerate(dict.fromkeys(one for write in writes for one in write.seen), 1)}
     return (
-        sql,
-        commit,
+        "SELECT kasse_write_each($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+        [write.commit for write in writes],
+        list(accumulate(len(write.rows) for write in writes)),
+        list(accumulate(len(write.seen) for write in writes)),
+        list(accumulate(len(write.told) for write in writes)),
+        *_columns([row for write in writes for row in write.rows]),
+        [seen[one] for write in writes for one in write.seen],
+        *_seen_columns(list(seen)),
+        *_told_columns([notice for write in writes for notice in write.told]),
+    )
+
+
+def _columns(rows: Sequence[_Row]) -> tuple[Any, ...]:
+    return (
         [row.table for row in rows],
         [row.new for row in rows],
         [msgspec.json.encode(row.keys | row.columns).decode() for row in rows],
         [row.doc for row in rows],
-        [one.table for one in others],
-        [one.account for one in others],
-        [one.key for one in others],
-        [one.version for one in others],
-        *values,
+    )
+
+
+def _seen_columns(seen: Sequence[Seen]) -> tuple[Any, ...]:
+    return (
+        [one.table for one in seen],
+        [one.account for one in seen],
+        [one.key for one in seen],
+        [one.version for one in seen],
+    )
+
+
+def _told_columns(told: Sequence[Notice]) -> tuple[Any, ...]:
+    return (
+        [notice.account_id for notice in told],
+        [notice.id for notice in told],
+        [notice.event for notice in told],
+        [milliseconds(notice.created_at) for notice in told],
+        [_doc(notice) for notice in told],
     )
 
 

@@ -5,7 +5,7 @@ The methods are async because the port is, but never wait: the engine runs them 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Collection, Iterable
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -68,6 +68,19 @@ class SqliteLoads:
     def _all(self, type_: type[T], sql: str, *bindings: Any) -> list[T]:
         return [self._decode(doc, type_) for (doc,) in self._connection.execute(sql, bindings)]
 
+    async def together(self, *loads: Awaitable[Any]) -> list[Any]:
+        results, errors = list[Any](), list[Exception]()
+        for load in loads:
+            try:
+                results.append(await load)
+            except apsw.Error:
+                raise
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return results
+
     async def account(self, account_id: str) -> Account | None:
         return self._one(Account, "SELECT doc FROM accounts WHERE account_id = ?", account_id)
 
@@ -77,6 +90,12 @@ class SqliteLoads:
     async def client_by_login(self, account_id: str, client_id: str) -> Client | None:
         sql = "SELECT doc FROM clients WHERE account_id = ? AND client_id = ? AND deleted = 0"
         return self._one(Client, sql, account_id, client_id)
+
+    async def login(self, account_id: str, client_id: str) -> tuple[Client, list[Grant]] | None:
+        client = await self.client_by_login(account_id, client_id)
+        # An unknown one takes the same way.
+        grants = await self.grants(account_id, "" if client is None else client.id)
+        return None if client is None else (client, grants)
 
     async def clients(self, account_id: str) -> list[Client]:
         sql = "SELECT doc FROM clients WHERE account_id = ? AND deleted = 0 ORDER BY created_at DESC, id DESC"
