@@ -19,7 +19,7 @@ serve: $(INSTALLED) ## Start a demo server, installing first if needed [HOST= PO
 		$(if $(DATABASE),--database '$(DATABASE)')
 
 test: $(TESTABLE) ## Run all tests; the browser tests use the system's Chromium [ARGS= CHROMIUM=]
-	@scripts/postgres >/dev/null && CHROMIUM="$$(scripts/chromium)" && export CHROMIUM && \
+	@scripts/postgres >/dev/null && scripts/web-sdk >/dev/null && CHROMIUM="$$(scripts/chromium)" && export CHROMIUM && \
 		$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 fast: $(TESTABLE) ## Run the tests of the rules and operations only [ARGS=]

@@ -180,7 +180,9 @@ def running(
 
         async def live(ready: asyncio.Future[House], stop: asyncio.Event) -> None:
             async with open_house(chosen, clock, watch=watch) as house, workers(house):
-                config = uvicorn.Config(build_app(house), log_level="warning", access_log=False, lifespan="off")
+                config = uvicorn.Config(
+                    build_app(house), log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=5
+                )
                 server = uvicorn.Server(config)
                 serving = asyncio.create_task(server.serve(sockets=[listener]))
                 ready.set_result(house)

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kasse.api.wire import error_response
 from kasse.domain.refusals import Refusal
+from kasse.overload import stop
 
 LARGEST_HEAD = 64 * 1024
 
@@ -77,6 +78,10 @@ class Connection(HttpToolsProtocol):
         self._forget_request()
         self.resume_writing()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        stop()
+        super().shutdown()
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from threading import Event
 
 CROWD_AFTER_S = 0.5
 """When somebody has waited without a break for so long, it is a crowd and no burst."""
@@ -136,3 +137,16 @@ class aside:  # (used like a word: "with aside():")
     def __exit__(self, *error: object) -> None:
         if self._lent is not None:
             self._lent.take_back()
+
+
+_stopping = Event()
+
+
+def stop() -> None:
+    """This process finishes what is under way and takes on nothing more."""
+    _stopping.set()
+
+
+def is_stopping() -> bool:
+    """Whether it does: an answer that has no end of its own should find one."""
+    return _stopping.is_set()

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from tests.running import PATIENCE_S
+
+_ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,10 @@ class Call:
 
 @dataclass
 class Merchant:
-    """``/done`` is a page of the shop, ``/moved`` leads to it on another host, ``/callback`` takes callbacks."""
+    """``/done`` is a page of the shop, ``/moved`` leads to it on another host, ``/callback`` takes callbacks.
+
+    ``/cart`` is the page that has the checkout embedded by the browser SDK, which is at ``/sdk.js``.
+    """
 
     port: int
     calls: list[Call] = field(default_factory=list)
@@ -66,6 +74,11 @@ class Merchant:
             "merchant_terms_url": f"{self.base}/terms",
         }
 
+    @property
+    def urls_elsewhere(self) -> dict[str, str]:
+        """The same, where the payer returns to the other host."""
+        return {**self.urls, "return_url": f"{self.elsewhere}/done?cart=7"}
+
     def callback(self) -> Call:
         """The first callback, when it has come."""
         with self.came:
@@ -77,6 +90,31 @@ class Merchant:
 
     def returns(self) -> list[Call]:
         return [call for call in self.calls if call.path == "/done"]
+
+
+_DONE = b"<!doctype html><title>The shop</title><link rel=icon href='data:,'><h1>Back at the shop</h1>"
+# "heard" are the messages as they came, "told" the SDK's calls of the shop's own functions.
+_CART = b"""<!doctype html>
+<title>The cart</title><link rel=icon href='data:,'><h1>The cart</h1><div id=checkout></div>
+<script src=/sdk.js></script>
+<script>
+  const heard = [], told = [];
+  addEventListener("message", ({ origin, data }) => heard.push({ origin, ...data }));
+  async function embed(options, names, more) {
+    const handlers = Object.fromEntries(names.map((name) => [name, (event) => told.push([name, event])]));
+    const container = document.querySelector("#checkout");
+    window.checkout = await dintero.embed({ container, ...options, ...handlers, ...more });
+  }
+</script>
+"""
+
+
+@cache
+def web_sdk() -> bytes:
+    """The published browser SDK, unmodified."""
+    found = subprocess.run([_ROOT / "scripts/web-sdk"], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    return Path(found.stdout.strip()).read_bytes()
 
 
 @contextmanager
@@ -108,9 +146,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
-        text = b"<!doctype html><title>The shop</title><link rel=icon href='data:,'><h1>Back at the shop</h1>"
+        content_type, text = "text/html", _DONE
+        if path == "/cart":
+            text = _CART
+        if path == "/sdk.js":
+            content_type, text = "text/javascript", web_sdk()
         self.send_response(200)
-        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)

@@ -55,6 +55,22 @@ class Shopping:
         urls = {**self.merchant.urls, **more.pop("url", {})}
         return self.shop.session(order or self.order(), *lines, url=urls, **more)
 
+    def direct_session(self, amount: int = 10_000, **more: Any) -> Json:
+        """A session with an order of its own, which a merchant may change."""
+        order = {
+            "amount": amount,
+            "currency": "NOK",
+            "merchant_reference": "web-7",
+            "items": [self.item(amount)],
+            **more.pop("order", {}),
+        }
+        body = {"profile_id": "default", "url": self.merchant.urls, "order": order, **more}
+        return self.shop.ok("POST", "/v1/sessions-profile", body)
+
+    @staticmethod
+    def item(amount: int) -> Json:
+        return {"id": "SKU-1", "line_id": "1", "description": "Wool jumper", "quantity": 1, "amount": amount}
+
     def events(self, session: Json) -> list[str]:
         return [event["name"] for event in self.shop.read_session(session)["events"]]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Dialog, Response, expect
 
+from kasse.page.framing import frame_ancestors
 from tests.page.browsing import CONFIRM, Payer
 from tests.page.states import STATES, Shopping
 from tests.running import Json, line
@@ -33,7 +35,9 @@ def test_every_state_is_closed_and_kept_nowhere(shopping: Shopping, payer: Payer
         policy = {name: sources for name, *sources in map(str.split, headers["content-security-policy"].split(";"))}
         assert policy["default-src"] == ["'none'"]
         assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == ["'self'"]
-        assert policy["base-uri"] == policy["frame-ancestors"] == ["'none'"]
+        assert policy["base-uri"] == ["'none'"]
+        assert policy["frame-ancestors"] == ["*"], "a test account"
+        assert "cross-origin-opener-policy" not in headers, "a pop-out could not speak with its shop"
         assert policy["form-action"] == (["*"] if "/sandbox/" in page.url else ["'self'"])
         assert "unsafe" not in headers["content-security-policy"]
     for asset in answers:
@@ -93,16 +97,53 @@ def test_a_strange_language_is_english_and_not_repeated(shopping: Shopping, paye
     assert "etc" not in payer.page.locator("form").first.get_attribute("action")  # type: ignore[operator]
 
 
-def test_the_page_cannot_be_put_into_a_frame_of_another_site(shopping: Shopping, payer: Payer) -> None:
+PUT_INTO_A_FRAME = """(url) => {
+    const frame = document.createElement("iframe");
+    frame.src = url;
+    document.body.append(frame);
+}"""
+
+
+def test_in_production_only_the_site_that_the_payer_returns_to_may_put_the_page_into_a_frame(
+    shopping: Shopping, payer: Payer
+) -> None:
     payer.forgives = "frame-ancestors"
-    opened = shopping.session()
-    payer.page.goto(f"{shopping.merchant.base}/done")
+    shop = shopping.server.shop(account_id=shopping.shop.account_id.replace("T", "P"))
+    opened = replace(shopping, shop=shop).session()
+    payer.page.goto(f"{shopping.merchant.elsewhere}/done")
     with payer.page.expect_console_message(lambda message: "frame-ancestors" in message.text):
-        payer.page.evaluate(
-            """(url) => {
-                const frame = document.createElement("iframe");
-                frame.src = url;
-                document.body.append(frame);
-            }""",
-            opened["url"],
-        )
+        payer.page.evaluate(PUT_INTO_A_FRAME, opened["url"])
+    payer.page.goto(f"{shopping.merchant.base}/done")
+    payer.page.evaluate(PUT_INTO_A_FRAME, opened["url"])
+    expect(payer.page.frame_locator("iframe").locator("body")).to_have_attribute("data-state", "ready")
+
+
+@pytest.mark.parametrize(
+    ("account_id", "configuration", "allowed"),
+    [
+        ("T12345678", {}, "*"),
+        ("T12345678", {"frame_ancestors": []}, "'none'"),
+        ("P12345678", {}, "https://shop.example:8443"),
+        ("P12345678", {"frame_ancestors": []}, "'none'"),
+        (
+            "P12345678",
+            {"frame_ancestors": ["https://a.example", "https://*.b.example:444"]},
+            "https://a.example https://*.b.example:444",
+        ),
+        (
+            "P12345678",
+            {"frame_ancestors": ["*", "a.example", "https://a.example/x", "https://a; script-src *", 7]},
+            "'none'",
+        ),
+        ("P12345678", {"frame_ancestors": "https://a.example"}, "https://shop.example:8443"),
+    ],
+)
+def test_who_may_put_the_page_into_a_frame(account_id: str, configuration: Json, allowed: str) -> None:
+    assert frame_ancestors(account_id, "https://user@shop.example:8443/done?a=b", configuration) == allowed
+
+
+@pytest.mark.parametrize(
+    "return_url", ["shop://done", "https://shop.example;/", "//shop.example", "https://[", "https://x y/"]
+)
+def test_a_strange_return_address_lets_nobody_put_the_page_into_a_frame(return_url: str) -> None:
+    assert frame_ancestors("P12345678", return_url, {}) == "'none'"

@@ -16,6 +16,12 @@ pytestmark = pytest.mark.browser
 OVER = re.compile("^(Back at the shop|Thank you, your payment is complete)$")
 
 
+def deaf(payer: Payer) -> None:
+    """His page does not hear what happens elsewhere, nor ask before it pays."""
+    payer.page.route("**/events", lambda route: route.fulfill(status=503))
+    payer.page.route("**/state", lambda route: route.fulfill(status=500))
+
+
 def test_a_double_click_pays_once(shopping: Shopping, payer: Payer) -> None:
     order = shopping.order()
     session = shopping.session(order)
@@ -29,8 +35,8 @@ def test_a_double_click_pays_once(shopping: Shopping, payer: Payer) -> None:
 
 def test_while_paying_the_page_says_so_and_takes_no_second_click(shopping: Shopping, payer: Payer) -> None:
     payer.open(shopping.session())
-    # The form is held back here, so that the answer does not come and end it.
-    payer.page.evaluate("addEventListener('submit', (event) => event.preventDefault())")
+    # The answer is held back here, so that it does not come and end it.
+    payer.page.route("**/state", lambda route: None)
     payer.pay()
     expect(payer.pay_button).to_be_disabled()
     expect(payer.pay_button).to_have_text("Paying …")
@@ -38,7 +44,7 @@ def test_while_paying_the_page_says_so_and_takes_no_second_click(shopping: Shopp
     expect(payer.cancel_button).to_be_disabled()
 
 
-def test_paying_in_two_tabs_one_after_the_other_pays_once(shopping: Shopping, payer: Payer) -> None:
+def test_a_second_tab_finds_out_by_itself_that_the_first_one_has_paid(shopping: Shopping, payer: Payer) -> None:
     order = shopping.order()
     session = shopping.session(order)
     other = payer.new_tab()
@@ -46,7 +52,6 @@ def test_paying_in_two_tabs_one_after_the_other_pays_once(shopping: Shopping, pa
     other.open(session)
     payer.pay()
     payer.is_at_the_shop()
-    other.pay()
     other.sees("paid")
     expect(other.heading).to_have_text("Thank you, your payment is complete")
     assert shopping.authorizations(order) == [10_000]
@@ -58,6 +63,7 @@ def test_paying_in_two_tabs_at_once_pays_once(shopping: Shopping, payer: Payer) 
     session = shopping.session(order)
     other = payer.new_tab()
     for tab in (payer, other):
+        deaf(tab)
         tab.open(session)
         tab.fill()
     for tab in (payer, other):
@@ -77,7 +83,6 @@ def test_paying_in_a_second_tab_while_the_bank_is_silent_waits_too(shopping: Sho
     payer.open(session)
     payer.pay(SILENT_VISA)
     payer.sees("waiting")
-    other.pay()
     other.sees("waiting")
     other.page.goto(session["url"])
     other.sees("waiting")
@@ -103,6 +108,28 @@ def test_paying_in_a_second_tab_while_the_bank_asks_in_the_first_ends_the_first(
     payer.page.get_by_role("button", name="Approve").click()
     payer.is_at_the_shop()
     assert shopping.authorizations(order) == [10_000]
+
+
+def test_without_a_network_nothing_is_sent_and_the_payer_is_told(shopping: Shopping, payer: Payer) -> None:
+    payer.forgives = "ERR_INTERNET_DISCONNECTED"
+    session = shopping.session()
+    payer.open(session)
+    payer.context.set_offline(True)
+    payer.pay()
+    expect(payer.alert).to_be_focused()
+    expect(payer.alert).to_contain_text("Nothing has been sent and you have not been charged.")
+    expect(payer.pay_button).to_be_enabled()
+    payer.context.set_offline(False)
+    payer.pay_button.click()
+    payer.is_at_the_shop()
+    assert shopping.attempts(session) == 1
+
+
+def test_a_page_that_expires_while_it_is_open_says_so_by_itself(shopping: Shopping, payer: Payer) -> None:
+    payer.open(shopping.session())
+    payer.fill()
+    shopping.move_time(timedelta(hours=25))
+    payer.sees("expired")
 
 
 def test_going_back_after_paying_shows_that_it_is_paid(shopping: Shopping, payer: Payer) -> None:
@@ -184,12 +211,14 @@ def test_a_form_that_is_still_open_when_its_session_ends_pays_nothing(
 ) -> None:
     order = shopping.order()
     session = shopping.session(order)
+    deaf(payer)
     payer.open(session)
+    payer.fill()
     if state == "cancelled":
         shopping.shop.ok("POST", f"/v1/sessions/{session['id']}/cancel")
     else:
         shopping.move_time(timedelta(hours=25))
-    payer.pay()
+    payer.pay_button.click()
     payer.sees(state)
     assert shopping.authorizations(order) == []
     assert shopping.attempts(session) == 0

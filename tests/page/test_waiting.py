@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.page.browsing import SILENT_MASTERCARD, SILENT_VISA, Payer
 from tests.page.states import Shopping
@@ -65,13 +65,32 @@ def test_a_waiting_payment_can_neither_be_paid_again_nor_cancelled(shopping: Sho
 
 def test_a_waiting_page_outlives_a_moment_without_a_network(shopping: Shopping, payer: Payer) -> None:
     payer.forgives = "ERR_INTERNET_DISCONNECTED"
+    cut: list[str] = []
+
+    def cut_once(route: Route) -> None:
+        cut.append(route.request.url)
+        if len(cut) == 1:
+            route.abort("internetdisconnected")
+        else:
+            route.continue_()
+
     shopping.never_looks_up()
     session = shopping.session()
     payer.open(session)
+    payer.page.route("**/events", cut_once)
     payer.pay(SILENT_VISA)
     payer.sees("waiting")
-    with payer.page.expect_event("requestfailed"):
-        payer.context.set_offline(True)
-    payer.context.set_offline(False)
+    shopping.look_up(session)
+    payer.is_at_the_shop()
+    assert cut
+
+
+def test_a_page_that_the_server_has_no_room_to_tell_asks_now_and_then(shopping: Shopping, payer: Payer) -> None:
+    shopping.never_looks_up()
+    session = shopping.session()
+    payer.open(session)
+    payer.page.route("**/events", lambda route: route.fulfill(status=503))
+    payer.pay(SILENT_VISA)
+    payer.sees("waiting")
     shopping.look_up(session)
     payer.is_at_the_shop()

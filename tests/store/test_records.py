@@ -167,6 +167,11 @@ OF_ALL_ACCOUNTS = {
     "due_gateway_calls": _listed(records.gateway_call, lambda loads, _: loads.due_gateway_calls(NOW, 10)),
     "due_deliveries": _listed(records.delivery, lambda loads, _: loads.due_deliveries(NOW, 10)),
     "notices_to_tell": _noticed(lambda loads, _: loads.notices_to_tell(10), lambda aid: [records.notice(aid)]),
+    "versions": Question(
+        lambda aid: [*life(aid)[0], records.session(aid)],
+        lambda loads, aid: loads.versions([(aid, "session-1"), (aid, "session-2")]),
+        lambda aid: {(aid, "session-1"): (records.session(aid).version, _state(aid).order.version)},
+    ),
 }
 """The reads of the server itself."""
 

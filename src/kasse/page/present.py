@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
+
+import msgspec
 
 from kasse.domain import session as rules
 from kasse.domain.callbacks import return_href, with_parameters
@@ -17,12 +20,15 @@ from kasse.operations import payments
 from kasse.operations.house import House
 from kasse.operations.orders import load as load_order
 from kasse.page.declines import decline_text
+from kasse.page.framing import frame_ancestors
 from kasse.page.languages import direction, money_text, quantity_text, texts
-from kasse.page.view import PageLine, PayView, State
+from kasse.page.view import PageLine, PayView, State, page_data
+from kasse.page.visit import POP_OUT_LAUNCHER, Visit
 from kasse.store.port import Loads
 
 PAYABLE: frozenset[State] = frozenset({"ready", "declined", "challenge"})
 OVER: frozenset[State] = frozenset({"paid", "failed", "cancelled"})
+_LASTING: frozenset[State] = OVER | {"expired", "paid_elsewhere"}
 _STATES: dict[str, State] = {
     "line_being_paid": "locked_elsewhere",
     "nothing_left_to_pay": "paid_elsewhere",
@@ -38,6 +44,28 @@ class Seen:
     state: State
     merchant_name: str
     action_url: str | None = None
+
+    @property
+    def frame_ancestors(self) -> str:
+        session = self.session
+        return frame_ancestors(session.account_id, session.url.return_url, session.configuration)
+
+    @property
+    def final_message(self) -> dict[str, Any] | None:
+        """What a shop's script is told once it is over. Source: page reference, section 7."""
+        session = self.session
+        if self.state == "cancelled":
+            return {"type": "SessionCancel", "href": self.href}
+        if self.state == "failed":
+            return {"type": "SessionPaymentError", "error": "failed", "href": self.href}
+        if self.state != "paid":
+            return None
+        return {
+            "type": "SessionPaymentOnHold" if session.status == "on_hold" else "SessionPaymentAuthorized",
+            "transaction_id": session.transaction_id,
+            "merchant_reference": session.merchant_reference,
+            "href": self.href,
+        }
 
     @property
     def href(self) -> str | None:
@@ -102,19 +130,19 @@ async def _in_the_way(loads: Loads, session: PaymentSession) -> Refusal | None:
 def pay_view(
     house: House,
     seen: Seen,
-    language: str,
+    visit: Visit,
     field_errors: Mapping[str, str] | None = None,
     entered: Mapping[str, str] | None = None,
 ) -> PayView:
     """The page of a session in its state."""
-    session = seen.session
+    session, language = seen.session, visit.language
     now = house.clock.now(session.account_id)
     payable = seen.state in PAYABLE
-    query = f"?language={quote(language)}"
-    base = f"/v1/view/{session.id}"
+    base = f"/v1/view/{quote(session.id)}"
+    own = seen.action_url is None or is_own(house, seen.action_url)
     return PayView(
         session_id=session.id,
-        state=seen.state,
+        state="loading" if visit.loading and payable else seen.state,
         language=language,
         direction=direction(language),
         texts=texts(language),
@@ -130,17 +158,59 @@ def pay_view(
         entered=entered or {},
         this_month=f"{now:%Y-%m}",
         return_href=seen.href,
-        pay_action=f"{base}/pay{query}" if payable else None,
-        cancel_action=f"{base}/cancel{query}" if payable else None,
-        poll_url=f"{base}/state" if seen.state in ("waiting", "locked_elsewhere") else None,
-        challenge_url=seen.action_url and in_language(house, seen.action_url, language),
+        pay_action=f"{base}/pay?{visit.query}" if payable else None,
+        cancel_action=f"{base}/cancel?{visit.query}" if payable else None,
+        challenge_url=seen.action_url and along(house, seen.action_url, visit),
+        leaves_frame=visit.inline and not own,
+        locked=rules.lock_at(session, now) is not None,
+        data=_data(seen, visit, now),
+        inline=visit.inline,
+        embedded=visit.embedded,
+        launcher=visit.role == POP_OUT_LAUNCHER and payable,
+        hides_test=visit.asks("hide_test_message"),
+        frame_ancestors=seen.frame_ancestors,
     )
 
 
-def in_language(house: House, url: str, language: str) -> str:
-    """Take the payer's language along, where the next page is ours; a bank's address stays as it is."""
-    own = url.startswith(f"{house.settings.base_url}/")
-    return with_parameters(url, [("language", language)]) if own else url
+def _data(seen: Seen, visit: Visit, now: datetime) -> dict[str, str]:
+    """What the script has to know, as ``data-`` attributes of the body."""
+    base = f"/v1/view/{quote(seen.session.id)}"
+    data = {"view": f"{base}?{visit.query}", "version": str(seen.session.version)}
+    if seen.state not in _LASTING:
+        data["watch"] = base
+    if rules.lock_at(seen.session, now) is not None:
+        data["locked"] = "true"
+    if not visit.embedded:
+        return data
+    data |= page_data(visit, seen.session.id)
+    final = seen.final_message
+    if final is not None:
+        data["final"] = msgspec.json.encode(final).decode()
+    elif visit.loading:
+        data["loading"] = "true"
+    elif seen.state != "expired":
+        data["session"] = f"{base}/session"
+    if visit.role == POP_OUT_LAUNCHER:
+        data["inline-view"] = f"{base}?{_without_role(visit).query}"
+    if visit.asks("client_side_validation") and not visit.role:
+        data["validate"] = "true"
+    if visit.asks("client_side_address_callback"):
+        data["address-callback"] = "true"
+    return data
+
+
+def _without_role(visit: Visit) -> Visit:
+    asked = {name: value for name, value in visit.asked.items() if name != "role"}
+    return replace(visit, asked={"ui": "inline", **asked})
+
+
+def along(house: House, url: str, visit: Visit) -> str:
+    """Take what the visit carries along, where the next page is ours; a bank's address stays as it is."""
+    return with_parameters(url, [("language", visit.language), *visit.asked.items()]) if is_own(house, url) else url
+
+
+def is_own(house: House, url: str) -> bool:
+    return url.startswith(f"{house.settings.base_url}/")
 
 
 def money(amount: int, currency: str, language: str) -> str:

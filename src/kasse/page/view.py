@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from kasse.page.framing import ANYONE
 from kasse.page.languages import direction, texts
+from kasse.page.visit import Visit
 
 State = Literal[
     "ready",  # the card form
@@ -21,6 +23,7 @@ State = Literal[
     "expired",
     "not_found",
     "unavailable",
+    "loading",  # a pop-out whose shop is still checking the order
 ]
 
 
@@ -43,6 +46,11 @@ class PayView:
     ``this_month`` (``YYYY-MM``) is the account's own idea of today, for the expiry check in the browser:
     sandbox clocks move and payers' clocks are wrong. With ``goes_on`` the page opens ``return_href`` by itself.
     What is ``None`` or empty is not shown.
+
+    ``locked`` while the shop is changing the order: the forms are shown, but cannot be used.
+
+    ``data`` is for the script, as attributes of the body. ``inline`` is a page that is a part of the shop's, a
+    ``launcher`` one that leads to a pop-out. ``frame_ancestors`` says who may put it into a frame.
     """
 
     session_id: str
@@ -65,8 +73,15 @@ class PayView:
     goes_on: bool = False
     pay_action: str | None = None
     cancel_action: str | None = None
-    poll_url: str | None = None
     challenge_url: str | None = None
+    leaves_frame: bool = False
+    locked: bool = False
+    data: Mapping[str, str] = field(default_factory=dict)
+    inline: bool = False
+    embedded: bool = False
+    launcher: bool = False
+    hides_test: bool = False
+    frame_ancestors: str = ANYONE
 
 
 @dataclass(frozen=True)
@@ -84,11 +99,34 @@ class ChallengeView:
     masked_card: str | None
     approve_action: str
     reject_action: str
+    data: Mapping[str, str] = field(default_factory=dict)
+    inline: bool = False
+    embedded: bool = False
 
 
-def plain_view(state: State, language: str, return_href: str | None = None) -> PayView:
-    """A page about no session in particular, such as ``not_found`` and ``unavailable``."""
-    return PayView("", state, language, direction(language), texts(language), return_href=return_href)
+def plain_view(state: State, visit: Visit, session_id: str = "", result: bool = False) -> PayView:
+    """A page about no session in particular, such as ``not_found`` and ``unavailable``.
+
+    ``session_id`` is what was asked for, so that a shop's script knows whose message it gets.
+    """
+    language = visit.language
+    embedded, inline = visit.embedded or result, visit.inline or result
+    data = page_data(visit, session_id) if embedded else {}
+    return PayView(
+        session_id,
+        state,
+        language,
+        direction(language),
+        texts(language),
+        data={**data, "result": "true"} if result else data,
+        inline=inline,
+        embedded=embedded,
+    )
+
+
+def page_data(visit: Visit, session_id: str) -> dict[str, str]:
+    """What the script needs to know on any page that a shop may listen to."""
+    return {"sid": session_id, "language": visit.language, "role": visit.role}
 
 
 @dataclass(frozen=True)

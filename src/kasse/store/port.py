@@ -182,6 +182,9 @@ class Loads(Protocol):
     async def sessions_from(self, after: tuple[str, str] | None, limit: int) -> list[PaymentSession]:
         """Sessions of every account, by account and id, after the one named."""
 
+    async def versions(self, sessions: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[int, int]]:
+        """The version of each of these sessions, of any account, and that of its order, 0 where it has none."""
+
     async def transaction(self, account_id: str, transaction_id: str) -> Transaction | None: ...
 
     async def transactions(self, account_id: str, filters: TransactionFilters, page: Page) -> list[Transaction]:

@@ -291,6 +291,18 @@ class PostgresLoads:
         )
         return await self._list(PaymentSession, EVERY_ACCOUNT, sql, *(after or ("", "")), limit)
 
+    async def versions(self, sessions: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[int, int]]:
+        # No list to be guarded: whoever asks decides nothing on it.
+        sql = (
+            "SELECT sessions.account_id, sessions.id, sessions.version, coalesce(orders.version, 0) "
+            "FROM unnest($2::text[], $3::text[]) AS asked (account_id, id) "
+            "JOIN sessions ON room.id = $1 AND sessions.account_id = asked.account_id AND sessions.id = asked.id "
+            "LEFT JOIN orders ON orders.account_id = sessions.account_id AND orders.id = sessions.order_ref"
+        )
+        accounts, ids = [account for account, _ in sessions], [id for _, id in sessions]
+        rows = await self._rows(in_room(sql), EVERY_ACCOUNT, accounts, ids)
+        return {(account_id, id): (version, of_order) for account_id, id, version, of_order in rows}
+
     async def transaction(self, account_id: str, transaction_id: str) -> Transaction | None:
         return await self._by_key(Transaction, "transactions", account_id, transaction_id)
 

@@ -275,6 +275,16 @@ class SqliteLoads:
         sql = "SELECT doc FROM sessions WHERE (account_id, id) > (?, ?) ORDER BY account_id, id LIMIT ?"
         return self._all(PaymentSession, sql, *(after or ("", "")), limit)
 
+    async def versions(self, sessions: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[int, int]]:
+        sql = (
+            "SELECT sessions.account_id, sessions.id, sessions.version, coalesce(orders.version, 0) "
+            "FROM json_each(?) AS asked JOIN sessions ON sessions.account_id = asked.value ->> 0 "
+            "AND sessions.id = asked.value ->> 1 "
+            "LEFT JOIN orders ON orders.account_id = sessions.account_id AND orders.id = sessions.order_ref"
+        )
+        rows = self._connection.execute(sql, (msgspec.json.encode(list(sessions)).decode(),))
+        return {(account_id, id): (version, of_order) for account_id, id, version, of_order in rows}
+
     async def transaction(self, account_id: str, transaction_id: str) -> Transaction | None:
         sql = "SELECT doc FROM transactions WHERE account_id = ? AND id = ?"
         return self._one(Transaction, sql, account_id, transaction_id)

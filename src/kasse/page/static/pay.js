@@ -1,7 +1,14 @@
 // The page works without this file. With it, mistakes are told at once, pressing twice does not pay
-// twice, and a waiting page finds out by itself.
+// twice, and a page that has been overtaken by events finds out by itself.
 "use strict";
 (() => {
+  const page = document.body.dataset;
+  const PAYABLE = ["ready", "declined", "challenge"];
+  // What the other scripts of the page use. Whoever adds to "before" is asked before a payment is sent: null lets
+  // it go, a text is told to the payer instead. "busy" while this page pays, "held" while the shop changes the
+  // order, "away" while the payer is in a pop-out.
+  const kasse = (window.kasse = { before: [], busy: false, held: false, away: false, refresh, tell, hold, release, leave });
+
   const ANY_LENGTH = [12, 13, 14, 15, 16, 17, 18, 19];
   const BRANDS = [
     { name: "Visa", starts: /^4/, lengths: [16, 19] },
@@ -48,15 +55,9 @@
     const number = form.elements.card_number;
     const expiry = form.elements.card_expiry;
     const cvc = form.elements.card_cvc;
-    const button = form.querySelector("[type=submit]");
-    const label = form.querySelector("[data-label]");
-    const payText = label.textContent;
-    const status = form.querySelector("[data-status]");
     const brandName = form.querySelector("[data-brand]");
     const hint = document.getElementById("card_cvc-hint");
     const hintText = hint.textContent;
-    const cancel = document.querySelector("[data-cancel-form] button");
-    let busy = false;
 
     const isAmex = () => brandOf(digitsOf(number.value)).cvc === 4;
 
@@ -83,7 +84,7 @@
       }],
     ]);
 
-    function tell(field) {
+    function tellMistake(field) {
       const text = mistakes.get(field)();
       const place = document.getElementById(`${field.id}-error`);
       // The same text again would be read out again.
@@ -91,15 +92,6 @@
       if (text) field.setAttribute("aria-invalid", "true");
       else field.removeAttribute("aria-invalid");
       return !text;
-    }
-
-    function setBusy(now) {
-      busy = now;
-      button.disabled = now;
-      button.setAttribute("aria-busy", now);
-      label.textContent = now ? button.dataset.busy : payText;
-      status.textContent = now ? status.dataset.busy : "";
-      if (cancel) cancel.disabled = now;
     }
 
     function showBrand() {
@@ -124,29 +116,181 @@
     });
 
     for (const field of mistakes.keys()) {
-      field.addEventListener("blur", () => { if (field.value && !busy) tell(field); });
+      field.addEventListener("blur", () => { if (field.value && !kasse.busy) tellMistake(field); });
       // A mistake goes away as soon as it is put right, and no new one is told while typing.
       field.addEventListener("input", () => {
-        if (field.hasAttribute("aria-invalid") && !mistakes.get(field)()) tell(field);
+        if (field.hasAttribute("aria-invalid") && !mistakes.get(field)()) tellMistake(field);
       });
     }
 
-    form.addEventListener("submit", (event) => {
-      if (busy) return event.preventDefault();
-      const wrong = [...mistakes.keys()].filter((field) => !tell(field));
-      if (!wrong.length) return setBusy(true);
-      event.preventDefault();
-      wrong[0].focus();
-    });
-
     // By the back button the page may come with somebody's card in it.
     window.addEventListener("pageshow", () => {
-      if (performance.getEntriesByType("navigation")[0]?.type === "back_forward" && !busy) form.reset();
+      if (performance.getEntriesByType("navigation")[0]?.type === "back_forward" && !kasse.busy) form.reset();
       showBrand();
+    });
+    setUpPaying(form, () => {
+      const wrong = [...mistakes.keys()].filter((field) => !tellMistake(field));
+      wrong[0]?.focus();
+      return !wrong.length;
+    });
+  }
+
+  // -- paying, by whatever form
+
+  function setUpPaying(form, isFilled) {
+    const button = form.querySelector("[type=submit]");
+    const label = form.querySelector("[data-label]");
+    const status = form.querySelector("[data-status]");
+    const cancel = document.querySelector("[data-cancel-form] button");
+    let payText = label.textContent;
+
+    function setBusy(now) {
+      if (now) payText = label.textContent;
+      kasse.busy = now;
+      button.disabled = now;
+      button.setAttribute("aria-busy", now);
+      label.textContent = now ? button.dataset.busy : payText;
+      status.textContent = now ? status.dataset.busy : "";
+      if (cancel) cancel.disabled = now;
+    }
+
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      if (kasse.busy || !isFilled()) return;
+      tell("");
+      setBusy(true);
+      const obstacle = await findObstacle();
+      if (obstacle === null) return form.submit();
+      setBusy(false);
+      tell(obstacle);
     });
     // Some browsers remember over a reload that a button was disabled.
     setBusy(false);
     form.noValidate = true;
+  }
+
+  // Whether something stands in the way of a payment: null, or what to tell. Nothing has been sent by then.
+  async function findObstacle() {
+    try {
+      const reply = await fetch(`${page.watch}/state`, { cache: "no-store", signal: AbortSignal.timeout(10000) });
+      if (reply.ok && !PAYABLE.includes((await reply.json()).state)) {
+        location.replace(page.view);
+        return new Promise(() => {});
+      }
+    } catch {
+      return told().dataset.offline;
+    }
+    for (const ask of kasse.before) {
+      const text = await ask();
+      if (text !== null) return text;
+    }
+    return null;
+  }
+
+  const told = () => document.querySelector("[data-told]");
+
+  // Tells something above the forms, or takes it away.
+  function tell(text) {
+    const place = told();
+    if (!place) return;
+    place.querySelector("p").textContent = text;
+    place.hidden = !text;
+    if (text) place.focus();
+  }
+
+  // The shop is changing the order: nothing can be entered or paid until it has.
+  function hold() {
+    kasse.held = true;
+    for (const part of document.querySelectorAll("main fieldset, [data-cancel-form] button")) part.disabled = true;
+    const place = document.querySelector("[data-held]");
+    if (place) place.textContent = place.dataset.held;
+  }
+
+  function release() {
+    if (!kasse.held) return;
+    kasse.held = false;
+    for (const part of document.querySelectorAll("main fieldset, [data-cancel-form] button")) part.disabled = false;
+    const place = document.querySelector("[data-held]");
+    if (place) place.textContent = "";
+  }
+
+  // -- how things are
+
+  // Fetches the page anew and shows what has changed, leaving alone what the payer is typing.
+  async function refresh() {
+    const reply = await fetch(page.view, { headers: { Accept: "text/html" }, cache: "no-store" });
+    const fresh = new DOMParser().parseFromString(await reply.text(), "text/html");
+    const now = fresh.body.dataset;
+    if (now.state !== page.state) return leave(page.view);
+    page.version = now.version;
+    for (const part of fresh.querySelectorAll("[data-part]")) {
+      const here = document.querySelector(`[data-part="${part.dataset.part}"]`);
+      if (!here) return leave(page.view);
+      if (here.innerHTML !== part.innerHTML) here.replaceChildren(...part.childNodes);
+    }
+    if (now.locked) hold();
+    else release();
+  }
+
+  // Goes to another page, for good: whoever waits for what comes after waits in vain.
+  function leave(address) {
+    location.replace(address);
+    return new Promise(() => {});
+  }
+
+  function heard(now) {
+    if (kasse.busy || kasse.away) return;
+    // A page that only waits goes on by itself; one that was being filled in says first what has happened.
+    if (now.state !== page.state) leave(now.href && !("role" in page) && !PAYABLE.includes(page.state) ? now.href : page.view);
+    else if (String(now.version) !== page.version) {
+      page.version = now.version;
+      kasse.changed?.();
+    }
+  }
+
+  kasse.changed = refresh;
+
+  function watch() {
+    let source, timer;
+
+    async function ask() {
+      try {
+        const reply = await fetch(`${page.watch}/state`, { cache: "no-store" });
+        if (reply.ok) heard(await reply.json());
+      } catch {
+        // No network just now: ask again.
+      }
+    }
+
+    // Where the server has no room for one more listener, ask now and then.
+    function askAgain(pause) {
+      timer = setTimeout(async () => {
+        await ask();
+        askAgain(Math.min(pause * 1.5, 60000));
+      }, pause);
+    }
+
+    function listen() {
+      source = new EventSource(`${page.watch}/events`);
+      source.onmessage = (event) => heard(JSON.parse(event.data));
+      source.onerror = () => {
+        if (source.readyState === EventSource.CLOSED) askAgain(5000);
+      };
+    }
+
+    function rest() {
+      source?.close();
+      clearTimeout(timer);
+    }
+
+    document.addEventListener("visibilitychange", () => {
+      rest();
+      if (document.hidden) return;
+      ask();
+      listen();
+    });
+    window.addEventListener("pagehide", rest);
+    if (!document.hidden) listen();
   }
 
   function setUpOnce(form) {
@@ -156,32 +300,18 @@
     });
   }
 
-  async function poll(url, state) {
-    for (let pause = 1000; ; pause = Math.min(pause * 1.4, 15000)) {
-      await new Promise((resolve) => setTimeout(resolve, pause));
-      try {
-        const reply = await fetch(url, { headers: { Accept: "application/json" }, cache: "no-store" });
-        if (!reply.ok) continue;
-        const now = await reply.json();
-        if (now.href) return location.replace(now.href);
-        if (now.state !== state) return location.reload();
-      } catch {
-        // No network just now: ask again.
-      }
-    }
-  }
-
   document.querySelectorAll("[data-card-form]").forEach(setUpForm);
+  document.querySelectorAll("[data-pay-form]").forEach((form) => setUpPaying(form, () => true));
   document.querySelectorAll("[data-once], [data-cancel-form]").forEach(setUpOnce);
   // A page that was kept as it was left may be long out of date. Its address may be a form's: no reload().
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) location.replace(location.pathname + location.search);
   });
   // Inside a frame of another site, browsers do not heed autofocus.
-  const notice = document.querySelector("[autofocus]");
+  const notice = document.querySelector("[data-first]");
   window.addEventListener("load", () => requestAnimationFrame(() => {
     if (document.activeElement === document.body) notice?.focus();
   }));
-  const { poll: url, state } = document.body.dataset;
-  if (url) poll(url, state);
+  if (page.locked) hold();
+  if (page.watch) watch();
 })();

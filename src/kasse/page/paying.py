@@ -1,0 +1,130 @@
+"""Paying, giving up and coming back from the bank: plain forms and links. Source: checkout reference, section 6."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from kasse.domain.profile import CARD
+from kasse.domain.refusals import Refusal
+from kasse.gateways.port import CardDetails, CardRefused
+from kasse.operations import payments
+from kasse.operations.house import House
+from kasse.page import answers
+from kasse.page.callers import account_in, payer
+from kasse.page.forms import read_form
+from kasse.page.languages import texts
+from kasse.page.present import OVER, PAYABLE, along, is_own, pay_view, see
+
+_FIELDS = {"number": "card_number", "expiry": "card_expiry", "cvc": "card_cvc"}
+_MISTAKES = {
+    ("number", "incomplete"): "error_number_incomplete",
+    ("number", "check_digits"): "error_number_check",
+    ("number", "not_a_test_card"): "error_number_test_only",
+    ("expiry", "incomplete"): "error_expiry_missing",
+    ("expiry", "expired"): "error_expired",
+    ("cvc", "incomplete"): "error_cvc",
+}
+
+
+async def pay(house: House, request: Request) -> Response:
+    session_id = request.path_params["session_id"]
+    form = await read_form(request)
+    card = _card(form)
+    caller = payer(request, session_id)
+    try:
+        payments.check_card(house, caller.account_id, CARD, card)
+        await payments.start_over(house, caller.account_id, session_id)
+        settled = await payments.pay(house, caller, session_id, CARD, card)
+    except CardRefused as refused:
+        return await _show_mistake(house, request, session_id, refused, form)
+    except Refusal as refusal:
+        if refusal.status == 404:
+            raise
+        # The page itself says what stands in the way.
+        return answers.to_view(request, session_id)
+    url = settled.call.action_url
+    if settled.call.state == "waiting_for_payer" and url:
+        visit = answers.visit_of(request)
+        if is_own(house, url) or not visit.inline:
+            return RedirectResponse(along(house, url, visit), 303)
+    return await _send_on(house, request, session_id)
+
+
+def _card(form: dict[str, str]) -> CardDetails:
+    """The card as it was typed, without what people put between the digits."""
+    number = re.sub(r"[\s.-]", "", form.get("card_number", ""))
+    expiry = form.get("card_expiry", "").strip()
+    parts = re.fullmatch(r"(\d{2})\D*(\d{2}|\d{4})|(\d)\D+(\d{2}|\d{4})", expiry, re.ASCII)
+    if parts:
+        expiry = f"{(parts[1] or parts[3]).zfill(2)}/{parts[2] or parts[4]}"
+    return CardDetails(number, expiry, form.get("card_cvc", "").strip())
+
+
+async def _show_mistake(
+    house: House, request: Request, session_id: str, refused: CardRefused, form: dict[str, str]
+) -> Response:
+    visit = answers.visit_of(request)
+    seen = await see(house, account_in(session_id), session_id)
+    if seen.state not in PAYABLE:
+        return answers.to_view(request, session_id)
+    errors = {_FIELDS[refused.field]: texts(visit.language)[_MISTAKES[refused.field, refused.problem]]}
+    view = pay_view(house, seen, visit, errors, {"card_expiry": form.get("card_expiry", "")[:10]})
+    return answers.page(view, status=422)
+
+
+async def cancel(house: House, request: Request) -> Response:
+    """The payer's own button."""
+    return await _give_up(house, request, _send_on)
+
+
+async def abandon(house: House, request: Request) -> Response:
+    """The same for clients, who expect a redirect."""
+    return await _give_up(house, request, _go_on)
+
+
+async def _give_up(
+    house: House, request: Request, go: Callable[[House, Request, str], Awaitable[Response]]
+) -> Response:
+    session_id = request.path_params["session_id"]
+    try:
+        await payments.cancel(house, payer(request, session_id), session_id)
+    except Refusal as refusal:
+        if refusal.status == 404:
+            raise
+        return answers.to_view(request, session_id)
+    return await go(house, request, session_id)
+
+
+async def come_back(house: House, request: Request) -> Response:
+    session_id = request.path_params["session_id"]
+    await payments.come_back(house, account_in(session_id), session_id, request.path_params["transaction_id"])
+    return await _go_on(house, request, session_id)
+
+
+async def _go_on(house: House, request: Request, session_id: str) -> Response:
+    """To the merchant when it is over, else back to the page; a page that a shop has embedded tells it instead."""
+    seen = await see(house, account_in(session_id), session_id)
+    if seen.state in OVER and seen.href and not answers.visit_of(request).embedded:
+        return RedirectResponse(seen.href, 302)
+    return answers.to_view(request, session_id)
+
+
+async def _send_on(house: House, request: Request, session_id: str) -> Response:
+    """The same, in answer to a form: browsers hold its redirects to ``form-action``, and a merchant's own too.
+
+    So the merchant's address is not a redirect of the form, but opened by a page that says how it went.
+    """
+    seen = await see(house, account_in(session_id), session_id)
+    visit = answers.visit_of(request)
+    if seen.state in OVER and seen.href:
+        return answers.page(replace(pay_view(house, seen, visit), goes_on=not visit.embedded))
+    return answers.to_view(request, session_id)
+
+
+async def back_to_view(house: House, request: Request) -> Response:
+    return answers.to_view(request, request.path_params["session_id"])
