@@ -254,16 +254,22 @@ def sum_up(steps: Iterable[tuple[str, int]]) -> Amounts:
     return Amounts(**found)
 
 
-def status_after(sums: Amounts, kind: CallKind | None = None) -> TransactionStatus:
+def status_by_events(transaction: Transaction) -> TransactionStatus:
+    """The status that an authorized transaction's events amount to."""
+    done = [event.event for event in transaction.events if event.success and event.event in _FIELD]
+    return status_after(amounts(transaction), done[-1] if done else None)
+
+
+def status_after(sums: Amounts, last: str | None = None) -> TransactionStatus:
     """The status that an authorized transaction's sums amount to (checkout reference, 8.1).
 
-    Where nothing was to be paid all sums are 0, and it is the last operation, ``kind``, that tells.
+    Where nothing was to be paid all sums are 0, and it is the ``last`` event that tells.
     """
     closed = sums.left_to_capture == 0
-    if sums.authorized == 0 and kind == "capture":
+    if sums.authorized == 0 and last == "CAPTURE":
         return "CAPTURED"
     if sums.captured == 0:
-        return "AUTHORIZATION_VOIDED" if closed and (sums.voided or kind == "void") else "AUTHORIZED"
+        return "AUTHORIZATION_VOIDED" if closed and (sums.voided or last == "VOID") else "AUTHORIZED"
     if sums.refunded == 0:
         return "CAPTURED" if closed else "PARTIALLY_CAPTURED"
     if not closed:

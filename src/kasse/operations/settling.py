@@ -288,7 +288,7 @@ async def _operation(
         return _refused_operation(house, before, answer.error, pending)
     event = _transaction_event(house, before, transaction.status, True)
     so_far = msgspec.structs.replace(transaction, events=(*transaction.events, event))
-    status = rules.status_after(rules.amounts(so_far), call.kind)
+    status = rules.status_by_events(so_far)
     event = msgspec.structs.replace(event, transaction_status=status)
     became_captured = status == "CAPTURED" != transaction.status
     transaction = rules.record(transaction, event, status, pending=pending)

@@ -18,7 +18,7 @@ from kasse.domain import order as order_rules
 from kasse.domain.history import Event, OrderState
 from kasse.domain.ledger import Entry, LineAmount, LineSums
 from kasse.domain.order import payable
-from kasse.domain.transaction import ENTRY_KINDS, EVENT_NAMES, Transaction, amounts, status_after
+from kasse.domain.transaction import ENTRY_KINDS, EVENT_NAMES, Transaction, status_by_events
 from kasse.operations.house import House
 from kasse.operations.verification_of_payments import NOT_AUTHORIZED, UNDECIDED, verify_payments
 from kasse.store.port import Loads
@@ -169,7 +169,7 @@ def _transaction(transaction: Transaction, entries: Sequence[Entry]) -> Iterator
         return
     if (authorized[0].amount, authorized[0].lines) != (transaction.amount, transaction.lines):
         yield f"{name} is for {transaction.amount}, {authorized[0].amount} was authorized, or for other lines"
-    expected = status_after(amounts(transaction))
+    expected = status_by_events(transaction)
     if transaction.status != expected:
         yield f"{name} is {transaction.status}, its events amount to {expected}"
 
