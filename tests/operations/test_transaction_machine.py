@@ -184,7 +184,7 @@ class TransactionMachine(RuleBasedStateMachine):
     @rule(
         method=st.sampled_from([CARD, WALLET, EXTERNAL, ZERO]),
         amount=st.integers(1, 30),
-        auto=st.booleans(),
+        auto=st.sampled_from([False, False, True]),
         trouble=troubles,
     )
     def pay(self, method: str, amount: int, auto: bool, trouble: Trouble) -> None:
@@ -264,14 +264,16 @@ class TransactionMachine(RuleBasedStateMachine):
         data=st.data(),
         kind=st.sampled_from(["capture", "refund", "void"]),
         all_of_it=st.booleans(),
-        part=st.integers(-1, 20),
+        part=st.integers(-1, 12),
         final=st.booleans(),
         trouble=troubles,
+        fits=st.sampled_from([True, True, True, False]),
     )
     def operate(
-        self, data: st.DataObject, kind: CallKind, all_of_it: bool, part: int, final: bool, trouble: Trouble
+        self, data: st.DataObject, kind: CallKind, all_of_it: bool, part: int, final: bool, trouble: Trouble, fits: bool
     ) -> None:
-        payment = self.chosen(data, "paid")
+        fitting = [each for each in self.payments if fits and each.why_not(kind, 1) is None]
+        payment = data.draw(st.sampled_from(fitting), "payment") if fitting else self.chosen(data, "paid")
         if kind == "void" and payment.state == "ON_HOLD":
             self.run(self.merchant.operate(payment.id, "void"))
             payment.state = "FAILED"

@@ -13,7 +13,7 @@ import msgspec
 from kasse.domain import callbacks
 from kasse.domain.callbacks import Delivery, Occasion
 from kasse.domain.session import PaymentSession
-from kasse.domain.transaction import GatewayCall, Transaction, amounts, status_after
+from kasse.domain.transaction import GatewayCall, Transaction, amounts, status_by_events
 from kasse.gateways import sandbox
 from kasse.operations.house import House
 from kasse.store.port import Loads
@@ -128,9 +128,14 @@ def _under_way(paid: _Paid, transaction: Transaction) -> Iterator[str]:
             yield f"the call {call.key} is {call.state} and will never be looked up"
 
 
+def _authorized(transaction: Transaction) -> bool:
+    """By its events: of a payment of nothing the sums do not tell."""
+    return any(event.event == "AUTHORIZE" and event.success for event in transaction.events)
+
+
 def _status(transaction: Transaction) -> Iterator[str]:
     sums = amounts(transaction)
-    if not sums.authorized:
+    if not _authorized(transaction):
         if transaction.status not in NOT_AUTHORIZED:
             yield f"transaction {transaction.id} is {transaction.status}, none of its events authorized it"
         return
@@ -141,8 +146,9 @@ def _status(transaction: Transaction) -> Iterator[str]:
     last = next(event for event in reversed(transaction.events) if event.success)
     if last.transaction_status != transaction.status:
         yield f"transaction {transaction.id} is {transaction.status}, its last event made it {last.transaction_status}"
-    if transaction.status in ("AUTHORIZED", "AUTHORIZATION_VOIDED") and transaction.status != status_after(sums):
-        yield f"transaction {transaction.id} is {transaction.status}, its events amount to {status_after(sums)}"
+    expected = status_by_events(transaction)
+    if transaction.status in ("AUTHORIZED", "AUTHORIZATION_VOIDED") and transaction.status != expected:
+        yield f"transaction {transaction.id} is {transaction.status}, its events amount to {expected}"
 
 
 def _unlike_book(transaction: Transaction, entry: sandbox.Entry) -> Iterator[str]:
@@ -174,7 +180,7 @@ def _callback(paid: _Paid, transaction: Transaction) -> Iterator[str]:
 def _session(paid: _Paid) -> Iterator[str]:
     session = paid.session
     by_id = {transaction.id: transaction for transaction in paid.transactions}
-    held = [each for each in paid.transactions if amounts(each).authorized and each.status != "AUTHORIZATION_VOIDED"]
+    held = [each for each in paid.transactions if _authorized(each) and each.status != "AUTHORIZATION_VOIDED"]
     if len(held) > 1:
         yield f"it is paid by {len(held)} transactions"
     undecided = [each.id for each in paid.transactions if each.status in ("INITIATED", "UNKNOWN")]
@@ -186,7 +192,7 @@ def _session(paid: _Paid) -> Iterator[str]:
         payment = by_id.get(str(session.transaction_id))
         if payment is None:
             yield f"it is paid by transaction {session.transaction_id}, which is missing"
-        elif not amounts(payment).authorized and payment.status != "ON_HOLD":
+        elif not _authorized(payment) and payment.status != "ON_HOLD":
             yield f"it is paid, its transaction {payment.id} is {payment.status}"
     elif held and session.status not in ("cancelled", "failed"):
         yield f"it is {session.status}, its transaction {held[0].id} is {held[0].status}"
