@@ -23,9 +23,13 @@ def main() -> None:
     asked.add_argument("--quick", action="store_true", help="a minute or two, to see that everything works")
     asked.add_argument("--only", action="append", choices=sorted(PARTS), help="some of the parts")
     asked.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    asked.add_argument("--orders", type=int, help="how many orders there are at most")
     options = asked.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     effort = QUICK if options.quick else FULL
+    if options.orders:
+        fewer = tuple(orders for orders in effort.orders if orders < options.orders)
+        effort = msgspec.structs.replace(effort, orders=(*fewer, options.orders))
     found: dict[str, Part] = {}
     with postgres() as server:
         head = f"Measured on {time.strftime('%Y-%m-%d')}: {described(server)}."

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import apsw
@@ -210,7 +211,8 @@ def described(server: PostgresServer) -> str:
     """What the figures were measured on."""
     model = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
     packages: Sequence[str] = ("uvicorn", "starlette", "httptools", "uvloop", "asyncpg", "apsw", "localstripe")
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    # Not every part needs all of them.
+    versions = ", ".join(f"{name} {version(name)}" for name in packages if find_spec(name))
     filesystem = shutil.disk_usage(tempfile.gettempdir()).total // 10**9
     return (
         f"{os.cpu_count()} processors ({model.group(1) if model else platform.machine()}), {platform.system()} "

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from benchmarks import limits
 from benchmarks.growth import growth, histories, long_orders
+from benchmarks.lists import lists
 from benchmarks.machine import Database, kasse
 from benchmarks.part import Effort, Part, databases, middle
 from kasse.bench.steps import Result
@@ -140,4 +141,4 @@ def several_workers(server: PostgresServer, effort: Effort) -> Part:
     return Part("Several workers on PostgreSQL", words, head, rows, figures)
 
 
-ALL = (steps, waiting, pages, several_workers, growth, histories, long_orders, memory)
+ALL = (steps, waiting, pages, several_workers, growth, histories, long_orders, lists, memory)
