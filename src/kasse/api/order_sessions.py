@@ -41,6 +41,7 @@ class CreateSession(msgspec.Struct):
     configuration: Configuration | None = None
     merchant_reference: Reference | None = None
     shipping_option: fields.ShippingOption | None = None
+    options: JsonObject | None = None
 
 
 class ItemReply(msgspec.Struct):

@@ -164,7 +164,9 @@ def totals(lines: Iterable[Line]) -> tuple[int, int]:
 
 def require_open(draft: Draft) -> None:
     if draft.status != "open":
-        raise Refusal("draft_not_open", f"expected an open draft, draft {draft.id} is {draft.status}")
+        raise Refusal(
+            "draft_not_open", f"expected an open draft, draft {draft.id} is {draft.status}: {_ALLOWED[draft.status]}"
+        )
 
 
 def with_line(draft: Draft, line: Line) -> Draft:
@@ -212,6 +214,12 @@ ORDER_STEPS: dict[OrderStatus, frozenset[OrderStatus]] = {
     "cancelled": frozenset(),
 }
 """The lives of drafts and orders (orders reference, section 9 and O-9)."""
+_ALLOWED: dict[str, str] = {
+    "completed": "it can be read, and completed again, which answers the same orders",
+    "deleted": "it can be read",
+    "closed": "it takes refunds, updates, comments and events, and can be opened again",
+    "cancelled": "it can be read, and takes comments and events",
+}
 
 
 def draft_step(draft: Draft, status: DraftStatus) -> Draft:
@@ -401,4 +409,7 @@ def new_order(
 
 def require_order_open(order: Order) -> None:
     if order.status != "open":
-        raise Refusal("order_not_open", f"expected an open order, order {order.order_id} is {order.status}")
+        raise Refusal(
+            "order_not_open",
+            f"expected an open order, order {order.order_id} is {order.status}: {_ALLOWED[order.status]}",
+        )

@@ -32,6 +32,7 @@ from kasse.domain.profile import Profile
 from kasse.domain.session import PaymentSession
 from kasse.domain.transaction import GatewayCall, Transaction
 from kasse.domain.transaction_list import TransactionFilters
+from kasse.store.order_lists import order_keys
 from kasse.store.port import MOST_COUNTED, Backlog
 from kasse.store.times import from_milliseconds, milliseconds
 from kasse.store.transaction_list import transaction_list
@@ -402,40 +403,28 @@ def _places(values: Collection[Any]) -> str:
 
 
 def _order_list(account_id: str, filters: Filters, page: Page) -> tuple[str, tuple[Any, ...]]:
-    """A list of orders. It is read along the index of its first mark, where that has one value."""
-    marks = list(filters.marks)
-    sql = _ORDER.partition("WHERE")[0]
-    bindings: tuple[Any, ...] = (account_id,)
-    if marks and len(marks[0][1]) == 1:
-        name, (value,) = marks.pop(0)
-        sql = sql.replace(
-            "FROM orders",
-            "FROM order_marks mark CROSS JOIN orders ON orders.account_id = mark.account_id "
-            "AND orders.id = mark.order_ref",
-        )
-        sql += "WHERE mark.account_id = ? AND mark.name = ? AND mark.value = ?"
-        bindings = (account_id, name, value)
-        key = ("mark.created_at", "mark.order_ref")
-    else:
-        sql += "WHERE orders.account_id = ?"
-        key = ("orders.created_at", "orders.id")
-    for name, values in marks:
-        sql += (
-            " AND EXISTS (SELECT 1 FROM order_marks other WHERE other.account_id = orders.account_id "  # noqa: S608
-            f"AND other.order_ref = orders.id AND other.name = ? AND other.value IN ({_places(values)}))"
-        )
-        bindings = (*bindings, name, *values)
-    where, more = _narrowed("orders", filters)
-    return _paged(sql + where, "orders", (*bindings, *more), page, key)
+    """A list of orders."""
+    bindings: list[Any] = [account_id]
+
+    def add(value: Any) -> str:
+        bindings.append(value)
+        return f"?{len(bindings)}"
+
+    start = None
+    if page.after is not None:
+        start = f"SELECT created_at, id FROM orders WHERE account_id = ?1 AND id = {add(page.after)}"  # noqa: S608
+    keys = order_keys(filters, page, "?1", start, add)
+    select = _ORDER.partition("WHERE")[0].replace("FROM orders", f"FROM ({keys}) AS key CROSS JOIN orders")
+    sql = f"{select}WHERE orders.account_id = ?1 AND orders.id = key.id ORDER BY key.created_at DESC, key.id DESC"
+    return sql, tuple(bindings)
 
 
 def _narrowed(table: str, filters: Filters) -> tuple[str, tuple[Any, ...]]:
     """Conditions for the filters that are columns."""
     sql, bindings = "", list[Any]()
-    for column, values in (("status", filters.status), ("payment_status", filters.payment_status)):
-        if values:
-            sql += f" AND {table}.{column} IN ({_places(values)})"
-            bindings += values
+    if filters.status:
+        sql += f" AND {table}.status IN ({_places(filters.status)})"
+        bindings += filters.status
     for comparison, time in ((">=", filters.created_from), ("<=", filters.created_to)):
         if time is not None:
             sql += f" AND {table}.created_at {comparison} ?"
@@ -443,17 +432,10 @@ def _narrowed(table: str, filters: Filters) -> tuple[str, tuple[Any, ...]]:
     return sql, tuple(bindings)
 
 
-def _paged(
-    sql: str,
-    table: str,
-    bindings: tuple[Any, ...],
-    page: Page,
-    key: tuple[str, str] = ("created_at", "id"),
-) -> tuple[str, tuple[Any, ...]]:
+def _paged(sql: str, table: str, bindings: tuple[Any, ...], page: Page) -> tuple[str, tuple[Any, ...]]:
     """Newest first from a key on, never by offset. The account is the first of the bindings."""
-    created_at, id = key
     if page.after is not None:
         start = f"SELECT created_at, id FROM {table} WHERE account_id = ? AND id = ?"  # noqa: S608
-        sql += f" AND ({created_at}, {id}) < ({start})"
+        sql += f" AND (created_at, id) < ({start})"
         bindings = (*bindings, bindings[0], page.after)
-    return f"{sql} ORDER BY {created_at} DESC, {id} DESC LIMIT ?", (*bindings, page.limit)
+    return f"{sql} ORDER BY created_at DESC, id DESC LIMIT ?", (*bindings, page.limit)
