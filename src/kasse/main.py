@@ -51,6 +51,8 @@ from kasse.gateways.installed import GatewayNotUsable, all_gateways
 from kasse.gateways.port import Surroundings
 from kasse.ids import Ids
 from kasse.operations import levels
+from kasse.operations.clocks import AccountClocks
+from kasse.operations.expiry import expire_due
 from kasse.operations.house import House
 from kasse.operations.payments import settle_due
 from kasse.operations.rates import Rates
@@ -66,6 +68,7 @@ from kasse.watch.port import Onlooker, Watch
 
 SETTLE_EVERY_S = 0.5
 TELL_EVERY_S = 0.5
+EXPIRE_EVERY_S = 1.0
 FORGET_EVERY_S = 3600
 TELL_LEVELS_EVERY_S = 10
 KEEP_ANSWERS = timedelta(hours=25)
@@ -100,15 +103,17 @@ async def open_house(
 
 async def furnish(store: Store, settings: Settings, clock: Clock, ids: Ids, outgoing: Outgoing, watch: Watch) -> House:
     """A house on a store that is open. Raises ``StoreUnavailable``, ``GatewayNotUsable``."""
+    clocks = AccountClocks(clock, store)
+    await clocks.refresh_all()
     tokens = Tokens(
         store,
-        clock,
+        clocks,
         ids,
         issuer=settings.base_url,
         lifetime=timedelta(seconds=settings.token_lifetime),
         rotation=timedelta(seconds=settings.key_rotation),
     )
-    gateways = all_gateways(Surroundings(store, clock, settings.base_url))
+    gateways = all_gateways(Surroundings(store, clocks, settings.base_url))
     pepper = await _pepper(store, ids, clock)
     merchants = Questions(
         watched_outgoing(outgoing, watch, "question"),
@@ -119,7 +124,7 @@ async def furnish(store: Store, settings: Settings, clock: Clock, ids: Ids, outg
         clock=clock,
         timeout_s=settings.express_timeout,
     )
-    return House(store, gateways, clock, ids, tokens, pepper, settings, merchants, Rates(settings), watch)
+    return House(store, gateways, clocks, ids, tokens, pepper, settings, merchants, Rates(settings), watch)
 
 
 async def _pepper(store: Store, ids: Ids, clock: Clock) -> bytes:
@@ -163,7 +168,10 @@ async def workers(house: House, outgoing: Outgoing | None = None) -> AsyncIterat
     delivery = delivery_worker(house, outgoing or Outgoing())
     tasks = [
         asyncio.create_task(work)
-        for work in (delivery.run(), _settle(house), _forget(house), _tell(house, delivery), _tell_levels(house))
+        for work in (
+            *(delivery.run(), _settle(house), _expire(house), _forget(house), _tell(house, delivery)),
+            _tell_levels(house),
+        )
     ]
     try:
         yield
@@ -187,6 +195,7 @@ async def _settle(house: House) -> None:
     """Look up, again and again, what became of gateway calls without an answer."""
     while True:
         try:
+            await house.clock.refresh_all()
             found = await settle_due(house)
         except Exception as error:
             _log.error("look_up_failed", exc_info=error)
@@ -205,6 +214,17 @@ async def _tell(house: House, delivery: DeliveryWorker) -> None:
         if found:
             delivery.wake()
         await asyncio.sleep(0 if found else TELL_EVERY_S)
+
+
+async def _expire(house: House) -> None:
+    """End, again and again, the sessions whose time is over."""
+    while True:
+        try:
+            found = await expire_due(house)
+        except Exception as error:
+            _log.error("sessions_not_ended", exc_info=error)
+            found = 0
+        await asyncio.sleep(0 if found else EXPIRE_EVERY_S)
 
 
 async def _forget(house: House) -> None:

@@ -306,7 +306,7 @@ FIELDS: list[tuple[str, str, list[tuple[Any, str, str, str]]]] = [
     ("direct session", "/order/amount", WRONG_AMOUNTS),
     ("direct session", "/order/currency", WRONG_CURRENCIES),
     ("direct session", "/order/merchant_reference", WRONG_TEXTS),
-    ("direct session", "/order/items", WRONG_LISTS[1:]),
+    ("direct session", "/order/items", optional(WRONG_LISTS)),
     ("direct session", "/order/items/0/amount", WRONG_AMOUNTS),
     ("direct session", "/order/shipping_option/amount", WRONG_AMOUNTS),
     ("direct session", "/order/event_reference", [row for row in WRONG_TEXTS if row[1] == "wrong_type"]),
@@ -439,8 +439,7 @@ RULES: list[tuple[str, dict[str, Any], int, str, str, list[str]]] = [
         (name, {"/authorization_id": "nope"}, 404, "authorization_not_found", "/authorization_id", ["'nope'"])
         for name in ("capture lines", "refund lines", "cancel lines")
     ),
-    ("direct session", {"/order/amount": 0}, 400, "amount_not_positive", "/order/amount", ["above 0", "got 0"]),
-    ("direct session", {"/order/amount": -5}, 400, "amount_not_positive", "/order/amount", ["above 0", "got -5"]),
+    ("direct session", {"/order/amount": -5}, 400, "amount_not_positive", "/order/amount", ["least 0", "got -5"]),
     ("direct session", {"/order/items": [{"line_id": 1, "amount": 1}, {"line_id": "1", "amount": 1}]}, 400,
      "duplicate_line", "/order/items/1/line_id", ["once", "'1'"]),
     ("direct session", {"/order/shipping_option/line_id": 1}, 400, "duplicate_line", "/order/shipping_option/line_id",

@@ -21,13 +21,14 @@ from kasse.domain.access import (
     SigningKey,
     StoredAnswer,
 )
+from kasse.domain.account_clock import AccountClock
 from kasse.domain.callbacks import Attempt, Delivery
 from kasse.domain.history import EntryAdded, OrderState, OrderStep, PaymentStarted, SessionOpened, What
 from kasse.domain.hooks import Notice, Subscription
 from kasse.domain.ledger import Entry, EntryKind, LineAmount, Part
 from kasse.domain.order import Draft, DraftNote, Line, Order, payable, totals
 from kasse.domain.profile import Profile
-from kasse.domain.session import PaymentSession, SessionEvent, SessionUrl
+from kasse.domain.session import PayLock, PaymentSession, SessionEvent, SessionUrl
 from kasse.domain.transaction import Card, GatewayCall, PaymentError, Pending, Transaction, TransactionEvent
 from kasse.domain.transaction_list import TransactionMarks
 from kasse.store.port import Loads, Record, Store
@@ -248,6 +249,10 @@ def life(account_id: str = ACCOUNT, **changes: Any) -> tuple[list[OrderStep], Or
     return steps, state
 
 
+def account_clock(account_id: str = ACCOUNT, **changes: Any) -> AccountClock:
+    return replace(AccountClock(account_id, ahead=-7, stopped_at=NOW), **changes)
+
+
 def session(account_id: str = ACCOUNT, **changes: Any) -> PaymentSession:
     one = PaymentSession(
         account_id=account_id,
@@ -267,9 +272,12 @@ def session(account_id: str = ACCOUNT, **changes: Any) -> PaymentSession:
         order_id="ABC234DEF",
         status="cancelled",
         transaction_id="transaction-1",
-        events=(SessionEvent("event-1", "INITIATED", NOW, "request-1", GIVEN),),
+        events=(SessionEvent("event-1", "INITIATED", NOW, "request-1", GIVEN, {"user-agent": "shop/1"}),),
         given=GIVEN,
         last_error="DECLINED",
+        pay_lock=PayLock("lock-1", LATER),
+        customer_ip="192.0.2.1",
+        user_agent="browser/1",
         cancelled_at=LATER,
         cancelled_by="somebody",
     )

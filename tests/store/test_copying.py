@@ -48,6 +48,7 @@ async def fill(database: str) -> None:
                 records.notice(account_id),
                 records.stored_answer(account_id),
                 records.profile(account_id),
+                records.account_clock(account_id),
                 records.draft(account_id),
                 records.session(account_id),
                 records.transaction(account_id),
@@ -178,7 +179,7 @@ async def test_a_table_that_nobody_declared_is_not_left_behind(
 ) -> None:
     await fill(database)
     monkeypatch.setattr(copying, "TABLES", tuple(table for table in TABLES if table.name != "answers"))
-    with pytest.raises(CopyRefused, match="the database has accounts, answers"):
+    with pytest.raises(CopyRefused, match="the database has account_clocks, accounts, answers"):
         await copy(database, target)
     monkeypatch.setattr(copying, "TABLES", (*TABLES, Table("new", ("account_id",))))
     with pytest.raises(CopyRefused, match=r"expected the tables .*new"):

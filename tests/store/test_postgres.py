@@ -41,6 +41,7 @@ async def _everything(store: Store) -> None:
             *(make(account_id) for make in (records.signature_secret, records.draft, records.session)),
             *(make(account_id) for make in (records.transaction, records.gateway_call, records.delivery)),
             records.attempt(account_id),
+            records.account_clock(account_id),
             records.stored_answer(account_id),
             records.api_key(account_id),
             records.subscription(account_id),
@@ -60,7 +61,7 @@ async def test_every_table_of_accounts_is_locked_for_its_owner_too(database: str
         tables = {row[0] for row in await connection.fetch(_OF_ACCOUNTS)}
         forced = await connection.fetch("SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity")
         others = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-    assert len(tables) == 21
+    assert len(tables) == 23
     assert {row[0] for row in forced} == tables
     assert {row[0] for row in others} - tables == {
         "migrations", "server_commits", "server_secrets", "server_signing_keys",

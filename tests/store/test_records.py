@@ -16,7 +16,8 @@ from kasse.domain import order as order_rules
 from kasse.domain.access import Account, Client, Grant
 from kasse.domain.history import OrderStep
 from kasse.domain.hooks import Notice
-from kasse.domain.paging import Filters, Page
+from kasse.domain.paging import Filters, Page, SessionFilters
+from kasse.domain.session import PaymentSession
 from kasse.domain.transaction_list import TransactionFilters
 from kasse.store.port import Backlog, Contradiction, Loads, Record, Store
 from tests.store import records
@@ -65,6 +66,10 @@ def _state(account_id: str) -> Any:
     return life(account_id)[1]
 
 
+def _over(account_id: str) -> PaymentSession:
+    return records.session(account_id, status="open", expires_at=NOW)
+
+
 QUESTIONS = {
     "account": _one(records.account, lambda loads, aid: loads.account(aid)),
     "client": _one(records.client, lambda loads, aid: loads.client(aid, "client-1")),
@@ -81,6 +86,7 @@ QUESTIONS = {
     "api_key": _one(records.api_key, lambda loads, aid: loads.api_key(aid, "key-1")),
     "api_key_by_hash": _one(records.api_key, lambda loads, aid: loads.api_key_by_hash(aid, "4567")),
     "api_keys": _listed(records.api_key, lambda loads, aid: loads.api_keys(aid, Page())),
+    "account_clock": _one(records.account_clock, lambda loads, aid: loads.account_clock(aid)),
     "profile": _one(records.profile, lambda loads, aid: loads.profile(aid, "default")),
     "profiles": _listed(records.profile, lambda loads, aid: loads.profiles(aid)),
     "draft": _one(records.draft, lambda loads, aid: loads.draft(aid, "draft-1")),
@@ -104,6 +110,7 @@ QUESTIONS = {
         lambda aid: {"order-1": _events(aid), "order-2": []},
     ),
     "session": _one(records.session, lambda loads, aid: loads.session(aid, "session-1")),
+    "sessions": _listed(records.session, lambda loads, aid: loads.sessions(aid, SessionFilters(), Page())),
     "sessions_of": _listed(records.session, lambda loads, aid: loads.sessions_of(aid, "order-1", Page())),
     "newest_sessions": Question(
         lambda account_id: [records.session(account_id)],
@@ -163,6 +170,10 @@ OF_ALL_ACCOUNTS = {
         lambda aid: [records.delivery(aid)],
         lambda loads, _: loads.backlog(),
         lambda aid: Backlog(1, records.delivery(aid).due_at, {}),
+    ),
+    "account_clocks": _listed(records.account_clock, lambda loads, _: loads.account_clocks()),
+    "due_sessions": Question(
+        lambda aid: [_over(aid)], lambda loads, _: loads.due_sessions(NOW, 10), lambda aid: [_over(aid)]
     ),
     "due_gateway_calls": _listed(records.gateway_call, lambda loads, _: loads.due_gateway_calls(NOW, 10)),
     "due_deliveries": _listed(records.delivery, lambda loads, _: loads.due_deliveries(NOW, 10)),
@@ -329,6 +340,7 @@ VERSIONED: dict[str, tuple[Callable[..., Any], Callable[[Loads], Awaitable[Any]]
     "grant": (records.grant, lambda loads: loads.grant(ACCOUNT, "grant-1")),
     "profile": (records.profile, lambda loads: loads.profile(ACCOUNT, "default")),
     "stored_answer": (records.stored_answer, lambda loads: loads.stored_answer(ACCOUNT, "answer-1")),
+    "account_clock": (records.account_clock, lambda loads: loads.account_clock(ACCOUNT)),
     "draft": (records.draft, lambda loads: loads.draft(ACCOUNT, "draft-1")),
     "session": (records.session, lambda loads: loads.session(ACCOUNT, "session-1")),
     "transaction": (records.transaction, lambda loads: loads.transaction(ACCOUNT, "transaction-1")),
@@ -367,7 +379,7 @@ async def _contradicts(store: Store, *written: Record) -> None:
 @pytest.mark.parametrize("name", VERSIONED)
 async def test_a_version_replaces_exactly_the_one_before_it_and_once(store: Store, name: str) -> None:
     make, ask = VERSIONED[name]
-    field = next(field for field in ("updated_at", "created_at", "started_at") if hasattr(make(), field))
+    field = next(field for field in ("updated_at", "created_at", "started_at", "stopped_at") if hasattr(make(), field))
     await _contradicts(store, make(version=2))
     await put(store, make())
     await _contradicts(store, make())

@@ -28,6 +28,7 @@ from kasse.domain.access import Caller, RequestNote, StoredAnswer, account_id, a
 from kasse.domain.refusals import Refusal
 from kasse.operations import api_keys
 from kasse.operations.house import House
+from kasse.operations.sessions import account_of
 from kasse.overload import Gate
 from kasse.store.port import Contradiction, Loads, StoreUnavailable
 
@@ -125,6 +126,9 @@ async def _who(house: House, route: Route, request: Request, answer: str | None)
     named = request.path_params.get("aid")
     account = account_id(named) if named is not None else ""
     if route.scopes is None:
+        if "session_id" in request.path_params:
+            # With a token, its account's clock comes along.
+            await house.clock.refresh(account_of(request.path_params["session_id"]))
         return (account, "", frozenset()), None
     who, found = await _holder(house, request, answer)
     holder, _, scopes = who

@@ -5,6 +5,7 @@ Request structs type what the house acts on; whatever else is sent is kept as it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -103,8 +104,14 @@ def currency(code: str, path: str) -> str:
     return code
 
 
-def session_url(urls: Urls, *, all_required: bool) -> SessionUrl:
-    """Check the URLs of a session. Raises ``Refusal``: missing_field, bad_url. Source: O-5."""
+def session_url(urls: Urls, *, all_required: bool, in_app: bool = False) -> SessionUrl:
+    """Check the URLs of a session; in an app, the payer may return to an address of the app's own scheme.
+
+    Raises ``Refusal``: missing_field, bad_url. Source: O-5; checkout reference, section 3.2.
+    """
+    if in_app and _APP_URL.fullmatch(urls.return_url) and len(urls.return_url) <= 2000:
+        http = session_url(msgspec.structs.replace(urls, return_url=_ANY_URL), all_required=all_required)
+        return msgspec.structs.replace(http, return_url=urls.return_url)
     found = {"return_url": urls.return_url}
     for name in ("callback_url", "merchant_terms_url"):
         value: str | None = getattr(urls, name)
@@ -113,6 +120,11 @@ def session_url(urls: Urls, *, all_required: bool) -> SessionUrl:
         elif all_required:
             raise Refusal("missing_field", f"expected {name} at /url/{name}, got nothing", path=f"/url/{name}")
     return SessionUrl(**{name: http_url(value, f"/url/{name}") for name, value in found.items()})
+
+
+_ANY_URL = "https://localhost/"
+# The browser is sent there by a redirect; these schemes would run or show what the URL itself holds.
+_APP_URL = re.compile(r"(?!(?:javascript|data|vbscript|file|blob|about):)[a-z][a-z0-9+.-]*:[!-~]+", re.IGNORECASE)
 
 
 class ShippingOption(msgspec.Struct):
@@ -129,12 +141,6 @@ class Express(msgspec.Struct):
     shipping_options: list[ShippingOption] = []
     shipping_mode: Literal["shipping_required", "shipping_not_required"] | None = None
     shipping_address_callback_url: str | None = None
-
-
-def check_express(express: Express | None) -> None:
-    """Raises ``Refusal`` (bad_url)."""
-    if express is not None and express.shipping_address_callback_url is not None:
-        http_url(express.shipping_address_callback_url, "/express/shipping_address_callback_url")
 
 
 class EntryItem(ExchangeRate, kw_only=True):

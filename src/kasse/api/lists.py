@@ -57,14 +57,14 @@ def filters(call: Call, known: Mapping[str, Any], *marks: tuple[str, str]) -> Fi
     found: list[tuple[str, tuple[str, ...]]] = [(name, (value,)) for name, value in marks]
     taken = {name for name, _ in marks}
     for name in _MARKS:
-        values = _values(call, name)
-        if values and name not in taken and name in known:
-            found.append((name, values))
+        several = values(call, name)
+        if several and name not in taken and name in known:
+            found.append((name, several))
     return Filters(
         status=_choice(call, "status", known),
         payment_status=_choice(call, "payment_status", known),
-        created_from=_time(call, "created_at.gte"),
-        created_to=_time(call, "created_at.lte"),
+        created_from=time(call, "created_at.gte"),
+        created_to=time(call, "created_at.lte"),
         marks=tuple(found),
     )
 
@@ -93,28 +93,30 @@ def listed(
 
 def _narrowed_by(call: Call) -> str:
     """The filters of a request in one form, however they were written: ``status=closed,open&store_id=oslo``."""
-    found = {name: _values(call, name) for name in call.known if name not in _NO_FILTERS}
+    found = {name: values(call, name) for name in call.known if name not in _NO_FILTERS}
     return "&".join(f"{name}={','.join(sorted({*values}))}" for name, values in sorted(found.items()) if values)
 
 
-def _values(call: Call, name: str) -> tuple[str, ...]:
-    """A parameter that may be repeated or hold several values between commas."""
-    values = call.request.query_params.getlist(name)
-    return tuple(each for value in values for each in value.split(",") if each)
+def values(call: Call, name: str) -> tuple[str, ...]:
+    """A parameter that may be repeated, also with ``[]`` after its name, or hold several values between commas."""
+    query = call.request.query_params
+    return tuple(
+        each for value in query.getlist(name) + query.getlist(f"{name}[]") for each in value.split(",") if each
+    )
 
 
 def _choice(call: Call, name: str, known: Mapping[str, Any]) -> tuple[str, ...]:
-    values = _values(call, name) if name in known else ()
+    several = values(call, name) if name in known else ()
     allowed = known[name]["items"]["enum"] if name in known else ()
-    for value in values:
+    for value in several:
         if value not in allowed:
             raise Refusal(
                 "wrong_value", f"expected {name} to be one of {', '.join(allowed)}, got {value[:40]!r}", path=f"/{name}"
             )
-    return values
+    return several
 
 
-def _time(call: Call, name: str) -> datetime | None:
+def time(call: Call, name: str) -> datetime | None:
     text = call.query(name)
     if text is None:
         return None

@@ -11,6 +11,7 @@ from kasse.api import fields, lists
 from kasse.api.fields import Configuration, JsonObject, Link, Urls, present
 from kasse.api.lists import PAGING
 from kasse.api.routes import READ_SHOPPING, WRITE_SHOPPING, Call, Routes
+from kasse.api.session_fields import Express, check_express
 from kasse.api.wire import Amount, LineId, Reference, Time, line_id
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import ChosenItem, PaymentSession
@@ -37,7 +38,7 @@ class CreateSession(msgspec.Struct):
     url: Urls
     processed_at: Time | None = None
     metadata: JsonObject | None = None
-    express: fields.Express | None = None
+    express: Express | None = None
     configuration: Configuration | None = None
     merchant_reference: Reference | None = None
     shipping_option: fields.ShippingOption | None = None
@@ -81,7 +82,8 @@ class SessionsReply(msgspec.Struct):
 )
 async def create(call: Call) -> PaymentSession:
     body: CreateSession = call.body
-    fields.check_express(body.express)
+    shipping_option = _shipping_option(call, body)
+    check_express(body.express, body.items)
     request = SessionRequest(
         items=tuple(
             ChosenItem(line_id(item.line_id, f"/items/{n}/line_id"), item.amount) for n, item in enumerate(body.items)
@@ -90,7 +92,7 @@ async def create(call: Call) -> PaymentSession:
         url=fields.session_url(body.url, all_required=not call.house.settings.relaxed_urls),
         configuration=body.configuration,
         merchant_reference=body.merchant_reference,
-        shipping_option=_shipping_option(call, body),
+        shipping_option=shipping_option,
         given=fields.given(
             call.raw,
             *("items", "profile_id", "url", "merchant_reference", "shipping_option", "amount", "currency"),

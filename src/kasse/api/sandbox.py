@@ -1,19 +1,25 @@
-"""What test accounts have besides: paying without a browser."""
+"""What test accounts have besides: paying without a browser, and a clock of their own."""
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import timedelta
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from kasse.api.fields import JsonObject
 from kasse.api.routes import Call, Routes
-from kasse.api.wire import Text
+from kasse.api.wire import Text, Time
 from kasse.domain.access import Caller
+from kasse.domain.account_clock import AccountClock
 from kasse.domain.profile import CARD
 from kasse.domain.refusals import Refusal
+from kasse.domain.times import rfc3339
 from kasse.gateways.port import CardDetails, CardRefused
 from kasse.operations import payments
+from kasse.operations.clocks import Step
+from kasse.operations.expiry import expire_due
 from kasse.operations.house import House
 from kasse.operations.settling import Settled
 
@@ -84,4 +90,87 @@ def pay_reply(settled: Settled) -> PayReply:
         status=settled.transaction.status,
         error=error,
         action_url=settled.call.action_url if waiting else None,
+    )
+
+
+# -- the account's clock
+
+_CLOCK = "/v1/accounts/{aid}/sandbox/clock"
+_LONGEST_STEP_S = 10 * 366 * 86400
+
+
+class StopClock(msgspec.Struct):
+    """``at`` is the time to stand still at; without it, the time it is now."""
+
+    at: Time | None = None
+
+
+class MoveClock(msgspec.Struct):
+    """One of both: ``to`` is the time to show, ``by`` how many seconds to go on, or back where it is negative."""
+
+    to: Annotated[Time, Meta(examples=["2026-02-04T09:00:00Z"])] | None = None
+    by: Annotated[int, Meta(ge=-_LONGEST_STEP_S, le=_LONGEST_STEP_S)] | None = None
+
+
+class ClockReply(msgspec.Struct):
+    """What time it is for the account, and whether its clock stands still."""
+
+    now: str
+    stopped: bool
+
+
+@routes("GET", _CLOCK, "What time it is for the account", scopes=("admin:checkout",), reply=ClockReply)
+async def get_clock(call: Call) -> Any:
+    return _clock_reply(call, await call.house.clock.of(call.caller))
+
+
+@routes(
+    "POST",
+    f"{_CLOCK}/stop",
+    "Stop the account's clock",
+    scopes=("admin:checkout",),
+    body=StopClock,
+    body_required=False,
+    reply=ClockReply,
+)
+async def stop_clock(call: Call) -> Any:
+    return await _set_clock(call, "stop", to=call.body.at)
+
+
+@routes(
+    "POST",
+    f"{_CLOCK}/move",
+    "Move the account's clock; what is over then has ended when the answer comes",
+    scopes=("admin:checkout",),
+    body=MoveClock,
+    reply=ClockReply,
+)
+async def move_clock(call: Call) -> Any:
+    body: MoveClock = call.body
+    if (body.to is None) == (body.by is None):
+        raise Refusal("missing_field", "expected one of to and by, got both or none", path="/to")
+    return await _set_clock(call, "move", to=body.to, by=None if body.by is None else timedelta(seconds=body.by))
+
+
+@routes(
+    "POST",
+    f"{_CLOCK}/start",
+    "Let the account's clock go on from the time that it shows",
+    scopes=("admin:checkout",),
+    reply=ClockReply,
+)
+async def start_clock(call: Call) -> Any:
+    return await _set_clock(call, "start")
+
+
+async def _set_clock(call: Call, step: Step, **how: Any) -> ClockReply:
+    changed = await call.house.clock.change(call.caller, step, **how)
+    while await expire_due(call.house):
+        pass
+    return _clock_reply(call, changed)
+
+
+def _clock_reply(call: Call, clock: AccountClock | None) -> ClockReply:
+    return ClockReply(
+        rfc3339(call.house.clock.now(call.account_id)), clock is not None and clock.stopped_at is not None
     )

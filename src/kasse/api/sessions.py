@@ -2,69 +2,24 @@
 
 from __future__ import annotations
 
-from itertools import count
-from typing import Annotated, Any
+from collections.abc import Collection
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
-from kasse.api import fields
-from kasse.api.fields import Configuration, Currency, JsonObject, Quantity, Urls, present
+from kasse.api import fields, lists, session_fields
+from kasse.api.fields import JsonObject, present
 from kasse.api.routes import READ_CHECKOUT, WRITE_CHECKOUT, Call, Routes
-from kasse.api.wire import Amount, LineId, Reference, Text, Time
-from kasse.domain.refusals import Refusal
-from kasse.domain.session import PaymentSession
+from kasse.api.session_fields import CreatePlainSession, CreateProfileSession, UpdateSession
+from kasse.domain import checkout
+from kasse.domain.paging import Page, SessionFilters
+from kasse.domain.session import PaymentSession, SessionEvent
+from kasse.domain.session_update import Update
 from kasse.domain.times import rfc3339
-from kasse.operations import payments, sessions
+from kasse.operations import payments, session_updates, sessions
 from kasse.operations.sessions import DirectRequest
 
 routes = Routes("sessions")
-
-
-class CheckoutItem(msgspec.Struct):
-    """A line to pay: ``amount`` is for the whole quantity, tax and discounts included; it may be negative."""
-
-    amount: Amount
-    line_id: LineId | None = None
-    id: Text | None = None
-    description: Text | None = None
-    quantity: Quantity | None = None
-    vat_amount: Amount | None = None
-    vat: float | None = None
-
-
-class Shipping(msgspec.Struct):
-    amount: Amount
-    id: Reference
-    line_id: LineId
-    title: Text | None = None
-
-
-class CheckoutOrder(msgspec.Struct):
-    amount: Annotated[Amount, Meta(description="What the payer is charged, in minor units.")]
-    currency: Currency
-    merchant_reference: Reference
-    merchant_reference_2: Text | None = None
-    items: list[CheckoutItem] = []
-    shipping_option: Shipping | None = None
-    shipping_address: fields.Address | None = None
-    billing_address: fields.Address | None = None
-    store: JsonObject | None = None
-    event_reference: Text | None = None
-
-
-class CreateProfileSession(msgspec.Struct):
-    """A session with an order of its own and the settings of a profile."""
-
-    url: Urls
-    order: CheckoutOrder
-    profile_id: Reference
-    configuration: Configuration | None = None
-    expires_at: Time | None = None
-    metadata: dict[str, str | float | int] | None = None
-    express: fields.Express | None = None
-    customer: JsonObject | None = None
-    merchant: JsonObject | None = None
 
 
 class CreatedReply(msgspec.Struct):
@@ -87,32 +42,53 @@ class CheckoutSession(msgspec.Struct):
     cancelled_by: str | None = None
 
 
+_INCLUDE_SESSION = {"include_session": {"type": "boolean", "default": False}}
+_INCLUDES = {
+    "includes": {
+        "type": "array",
+        "items": {"type": "string", "enum": ["events.request_headers", "initiating_system_request_headers"]},
+    }
+}
+
+
 @routes(
     "POST",
     "/v1/sessions-profile",
     "Create a session from a profile",
     scopes=WRITE_CHECKOUT,
-    query={"include_session": {"type": "boolean", "default": False}},
+    query=_INCLUDE_SESSION,
     body=CreateProfileSession,
     reply=CreatedReply,
 )
+async def create_from_profile(call: Call) -> Any:
+    return await _create(call, call.body, call.body.profile_id)
+
+
+@routes(
+    "POST",
+    "/v1/sessions",
+    "Create a session without a profile",
+    scopes=WRITE_CHECKOUT,
+    query=_INCLUDE_SESSION,
+    body=CreatePlainSession,
+    reply=CreatedReply,
+)
 async def create(call: Call) -> Any:
-    body: CreateProfileSession = call.body
+    return await _create(call, call.body, None)
+
+
+async def _create(call: Call, body: CreateProfileSession | CreatePlainSession, profile_id: str | None) -> Any:
     fields.currency(body.order.currency, "/order/currency")
-    fields.check_express(body.express)
-    toggles = call.request.headers.getlist("dintero-feature-toggles")
-    strict = any(each.strip() == "strict-session-amounts" for toggle in toggles for each in toggle.split(","))
-    order = _with_line_ids(call.raw["order"])
+    session_fields.check_express(body.express, body.order.items or ())
+    in_app = (body.configuration or {}).get("channel") == "in_app"
     request = DirectRequest(
-        order=order,
-        profile_id=body.profile_id,
-        url=fields.session_url(body.url, all_required=False),
+        order=checkout.with_line_ids(session_fields.order_said(call.raw) or {}),
+        profile_id=profile_id,
+        url=fields.session_url(body.url, all_required=False, in_app=in_app),
         configuration=body.configuration,
         expires_at=body.expires_at,
-        strict_amounts=strict,
-        given=fields.given(
-            call.raw, "url", "order", "profile_id", "configuration", "expires_at", *fields.SESSION_READ_ONLY
-        ),
+        strict_amounts="strict-session-amounts" in session_fields.toggles(call),
+        given=fields.given(call.raw, *_OWN_FIELDS, *fields.SESSION_READ_ONLY),
     )
     session = await sessions.open_direct(call.house, call.caller, request)
     reply = {"id": session.id, "url": call.link(f"/v1/view/{session.id}")}
@@ -121,33 +97,86 @@ async def create(call: Call) -> Any:
     return {**reply, "session": session_reply(session)}
 
 
-def _with_line_ids(order: JsonObject) -> JsonObject:
-    """Every item and the shipping option with a ``line_id`` as text. Raises ``Refusal`` (duplicate_line)."""
-    items: list[JsonObject] = [dict(item) for item in order.get("items") or ()]
-    lines = [(item, f"/order/items/{n}") for n, item in enumerate(items)]
-    found = {**order, "items": items}
-    if order.get("shipping_option") is not None:
-        found["shipping_option"] = dict(order["shipping_option"])
-        lines.append((found["shipping_option"], "/order/shipping_option"))
-    seen: set[str] = set()
-    for line, path in lines:
-        if line.get("line_id") is None:
-            continue
-        line["line_id"] = str(line["line_id"])
-        if line["line_id"] in seen:
-            message = f"expected each line_id once, got {line['line_id'][:100]!r} again"
-            raise Refusal("duplicate_line", message, path=f"{path}/line_id")
-        seen.add(line["line_id"])
-    free = (line_id for n in count(1) if (line_id := f"line-{n}") not in seen)
-    for item in items:
-        if item.get("line_id") is None:
-            item["line_id"] = next(free)
-    return found
+_OWN_FIELDS = ("url", "order", "profile_id", "configuration", "expires_at", "discount_codes", "pay_lock")
 
 
-@routes("GET", "/v1/sessions/{session_id}", "Get a session", scopes=READ_CHECKOUT, reply=CheckoutSession)
+_TEXTS = {"type": "array", "items": {"type": "string"}}
+
+
+@routes(
+    "GET",
+    "/v1/sessions",
+    "List sessions, newest first",
+    scopes=READ_CHECKOUT,
+    query={
+        "id": _TEXTS,
+        "transaction_id": _TEXTS,
+        "store_id": _TEXTS,
+        "search": {"type": "string", "description": "A merchant's reference, or the payer's first and last name."},
+        **lists.CREATED,
+        "limit": lists.PAGING["limit"],
+        "starting_after": lists.PAGING["starting_after"],
+    },
+    reply=list[CheckoutSession],
+)
+async def list_sessions(call: Call) -> Any:
+    filters = SessionFilters(
+        ids=lists.values(call, "id"),
+        transaction_ids=lists.values(call, "transaction_id"),
+        store_ids=lists.values(call, "store_id"),
+        search=call.query("search") or None,
+        created_from=lists.time(call, "created_at.gte"),
+        created_to=lists.time(call, "created_at.lte"),
+    )
+    page = Page(call.number("limit", 10, 1, 100), call.query("starting_after"))
+    return [session_reply(each) for each in await sessions.find(call.house, call.account_id, filters, page)]
+
+
+@routes(
+    "GET",
+    "/v1/sessions/{session_id}",
+    "Get a session",
+    scopes=READ_CHECKOUT,
+    query=_INCLUDES,
+    reply=CheckoutSession,
+)
 async def get(call: Call) -> Any:
-    return session_reply(await sessions.get(call.house, call.account_id, call.path("session_id")))
+    session = await sessions.get(call.house, call.account_id, call.path("session_id"))
+    return session_reply(session, lists.values(call, "includes"))
+
+
+@routes(
+    "PUT",
+    "/v1/sessions/{session_id}",
+    "Change a session that is not paid",
+    scopes=WRITE_CHECKOUT,
+    query={
+        "update_without_lock": {"type": "boolean", "default": False},
+        "force_shipping_address_callback": {"type": "boolean", "default": False},
+    },
+    body=UpdateSession,
+    body_required=False,
+    reply=CheckoutSession,
+)
+async def update(call: Call) -> Any:
+    body: UpdateSession = call.body
+    session_fields.check_express(body.express, (body.order.items if body.order else None) or ())
+    change = Update(
+        order=session_fields.order_said(call.raw),
+        express=call.raw.get("express"),
+        customer=body.customer,
+        strict="strict-session-amounts" in session_fields.toggles(call),
+    )
+    changed = await session_updates.update(
+        call.house,
+        call.caller,
+        call.path("session_id"),
+        change,
+        without_lock=call.query("update_without_lock") == "true",
+        remove_lock=body.remove_lock,
+        force_callback=call.query("force_shipping_address_callback") == "true",
+    )
+    return session_reply(changed)
 
 
 @routes(
@@ -162,33 +191,42 @@ async def cancel(call: Call) -> Any:
     return session_reply(await payments.cancel(call.house, call.caller, call.path("session_id")))
 
 
-def session_reply(session: PaymentSession) -> dict[str, Any]:
+def session_reply(session: PaymentSession, includes: Collection[str] = ()) -> dict[str, Any]:
     """A session as the checkout API shows it; it has no status, its events tell (checkout reference, section 4)."""
-    metadata = {**(session.given.get("metadata") or {}), "session:profile_id": session.profile_id}
+    metadata = {
+        **(session.given.get("metadata") or {}),
+        **present(**{"session:profile_id": session.profile_id or None}),
+    }
+    headers = session.request_headers
     return {
         **session.given,
         "id": session.id,
         "order": session.checkout_order,
         "url": session.url,
-        "profile_id": session.profile_id,
+        **present(profile_id=session.profile_id or None),
         "configuration": session.configuration,
         "metadata": metadata,
         "created_at": rfc3339(session.created_at),
         "updated_at": rfc3339(session.updated_at),
         "expires_at": rfc3339(session.expires_at),
-        "events": [
-            {
-                "id": event.id,
-                "name": event.name,
-                "created_at": rfc3339(event.created_at),
-                "request_id": event.request_id,
-                "details": event.details,
-            }
-            for event in session.events
-        ],
+        "events": [_event_reply(event, "events.request_headers" in includes) for event in session.events],
+        **({"initiating_system_request_headers": headers} if "initiating_system_request_headers" in includes else {}),
         **present(
             transaction_id=session.transaction_id,
+            customer_ip=session.customer_ip,
+            user_agent=session.user_agent,
             cancelled_at=rfc3339(session.cancelled_at) if session.cancelled_at else None,
             cancelled_by=session.cancelled_by,
         ),
+    }
+
+
+def _event_reply(event: SessionEvent, with_headers: bool) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "name": event.name,
+        "created_at": rfc3339(event.created_at),
+        "request_id": event.request_id,
+        "details": event.details,
+        **({"request_headers": event.request_headers} if with_headers else {}),
     }

@@ -150,6 +150,7 @@ def with_addresses(session: PaymentSession, shipping: Address | None, billing: A
     option = order.get("shipping_option")
     if option is not None and not _goes_to(option, order.get("shipping_address")):
         order = checkout.with_shipping(order, None)
+        checkout.check_amount({"amount": order["amount"]}, strict=False)
     return with_order(session, order)
 
 

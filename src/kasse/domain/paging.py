@@ -35,6 +35,20 @@ class Filters(msgspec.Struct, frozen=True):
     marks: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
+class SessionFilters(msgspec.Struct, frozen=True):
+    """What a list of checkout sessions is narrowed to; of several values of one kind, any.
+
+    ``search`` is a merchant's reference or the payer's first and last name, in large or small letters.
+    """
+
+    ids: tuple[str, ...] = ()
+    transaction_ids: tuple[str, ...] = ()
+    store_ids: tuple[str, ...] = ()
+    search: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+
+
 def page_token(key: bytes, about: str, filters: str, after: str) -> str:
     """A token for the page after an item. ``about`` names the list, ``filters`` what it is narrowed to."""
     rest = _digest(filters) + after.encode()

@@ -43,6 +43,7 @@ class SessionEvent(msgspec.Struct, frozen=True):
     created_at: datetime
     request_id: str
     details: dict[str, Any] = {}
+    request_headers: dict[str, str] = {}
 
 
 class SessionUrl(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -91,6 +92,8 @@ class PaymentSession(msgspec.Struct, frozen=True):
     request_headers: dict[str, str] = {}
     last_error: str | None = None
     pay_lock: PayLock | None = None
+    customer_ip: str | None = None
+    user_agent: str | None = None
     cancelled_at: datetime | None = None
     cancelled_by: str | None = None
     version: int = 1
@@ -99,6 +102,15 @@ class PaymentSession(msgspec.Struct, frozen=True):
     @property
     def merchant_reference(self) -> str:
         return str(self.checkout_order["merchant_reference"])
+
+    @property
+    def payer_name(self) -> str | None:
+        """First and last name, from the first address that has both."""
+        for place in ("shipping_address", "billing_address"):
+            address = self.checkout_order.get(place) or {}
+            if address.get("first_name") and address.get("last_name"):
+                return f"{address['first_name']} {address['last_name']}"
+        return None
 
 
 class ChosenItem(msgspec.Struct, frozen=True):
@@ -243,6 +255,14 @@ def step(
     if status not in STEPS[session.status]:
         raise ValueError(f"a session cannot go from {session.status} to {status}")
     return note(msgspec.structs.replace(session, status=status, **changes), event)
+
+
+def expired(session: PaymentSession, now: datetime) -> PaymentSession:
+    """An open session whose time is over. The wire has no event for that: clients read ``expires_at``."""
+    updated_at = max(now, session.updated_at + timedelta(milliseconds=1))
+    return msgspec.structs.replace(
+        session, status="expired", pay_lock=None, updated_at=updated_at, version=session.version + 1
+    )
 
 
 def note(session: PaymentSession, *events: SessionEvent) -> PaymentSession:

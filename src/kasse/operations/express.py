@@ -80,7 +80,9 @@ async def set_shipping_option(
 
     def change(session: PaymentSession) -> PaymentSession:
         option = rules.chosen(session, id, line_id)
-        return session_rules.with_order(session, checkout.with_shipping(session.checkout_order, option))
+        order = checkout.with_shipping(session.checkout_order, option)
+        checkout.check_amount({"amount": order["amount"]}, strict=False)
+        return session_rules.with_order(session, order)
 
     return await _change(house, caller, session_id, if_unmodified_since, change, "shipping_option")
 
@@ -106,15 +108,6 @@ async def set_discount_codes(
     return await _change(house, caller, session_id, if_unmodified_since, change, "discount_codes", url)
 
 
-async def ask_again(house: House, session: PaymentSession) -> PaymentSession:
-    """What the merchant's server makes of a session with its address as it is; nothing is stored.
-
-    Raises ``Refusal``: callback_failed, unavailable.
-    """
-    url = rules.require_express(session).get("shipping_address_callback_url")
-    return session if url is None else await _asked(house, session, url, discount=False)
-
-
 async def _change(
     house: House,
     caller: Caller,
@@ -130,14 +123,18 @@ async def _change(
         _require_changeable(house, before, since)
         wished = change(before)
         url = url_of(rules.require_express(before))
-        after = wished if url is None else await _asked(house, wished, url, discount=field == "discount_codes")
+        after = wished if url is None else await asked(house, wished, url, discount=field == "discount_codes")
         stored = await _store(house, caller, before, after, field)
         if stored is not None:
             return stored
     raise Refusal("session_changed", f"session {session_id} was changed by others all the while, try again")
 
 
-async def _asked(house: House, wished: PaymentSession, url: str, *, discount: bool) -> PaymentSession:
+async def asked(house: House, wished: PaymentSession, url: str, *, discount: bool) -> PaymentSession:
+    """What the merchant's server at ``url`` makes of a session; nothing is stored.
+
+    Raises ``Refusal``: callback_failed, unavailable.
+    """
     reply = rules.read_reply(await house.merchants.ask(wished, url))
     return rules.with_reply(wished, reply, house.ids.uuid(), discount=discount)
 

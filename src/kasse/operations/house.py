@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from kasse.clock import Clock
 from kasse.domain.session import PaymentSession
 from kasse.gateways.port import Gateway
 from kasse.ids import Ids
+from kasse.operations.clocks import AccountClocks
 from kasse.operations.health import Readiness
 from kasse.operations.rates import Rates
 from kasse.operations.tokens import Tokens
@@ -33,7 +33,7 @@ class Merchants(Protocol):
 class House:
     store: Store
     gateways: Mapping[str, Gateway]
-    clock: Clock
+    clock: AccountClocks
     ids: Ids
     tokens: Tokens
     pepper: bytes

@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 
-from kasse.domain import history
+from kasse.domain import checkout, history
 from kasse.domain import session as rules
 from kasse.domain.access import Account, Caller
 from kasse.domain.history import OrderState, SessionOpened
 from kasse.domain.ledger import LineAmount
 from kasse.domain.money import MAX_AMOUNT
 from kasse.domain.order import Line
-from kasse.domain.paging import Page
+from kasse.domain.paging import Page, SessionFilters
 from kasse.domain.profile import check_configuration, merged, payment_methods
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import LIFETIME, ChosenItem, PayLock, PaymentSession, SessionEvent, SessionUrl
@@ -135,7 +135,7 @@ class DirectRequest(msgspec.Struct, frozen=True):
     """A session that carries an order of its own; ``order`` is as on the wire, types checked."""
 
     order: Mapping[str, Any]
-    profile_id: str
+    profile_id: str | None
     url: SessionUrl
     configuration: dict[str, Any] | None = None
     expires_at: datetime | None = None
@@ -151,16 +151,7 @@ async def open_direct(house: House, caller: Caller, request: DirectRequest) -> P
     """
     now = house.clock.now(caller.account_id)
     order = dict(request.order)
-    if order["amount"] <= 0:
-        raise Refusal("amount_not_positive", f"expected an amount above 0, got {order['amount']}", path="/order/amount")
-    shipping = order.get("shipping_option") or {}
-    total = sum(item["amount"] for item in order.get("items") or ()) + shipping.get("amount", 0)
-    if request.strict_amounts and total != order["amount"]:
-        raise Refusal(
-            "amount_mismatch",
-            f"expected the sum of items and shipping, {total}, got {order['amount']}",
-            path="/order/amount",
-        )
+    checkout.check_amount(order, strict=request.strict_amounts)
     if request.expires_at is not None and request.expires_at <= now:
         raise Refusal(
             "wrong_value",
@@ -174,7 +165,7 @@ async def open_direct(house: House, caller: Caller, request: DirectRequest) -> P
         amount=order["amount"],
         currency=order["currency"],
         url=request.url,
-        profile_id=request.profile_id,
+        profile_id=request.profile_id or "",
         checkout_order=order,
         created_at=now,
         created_by=caller.by,
@@ -198,15 +189,16 @@ async def _configuration(loads: Loads, account_id: str, request: SessionRequest 
 
     Raises ``Refusal``: unknown_profile, wrong_value.
     """
-    profile = await loads.profile(account_id, request.profile_id)
     account = await loads.account(account_id)
-    if profile is None or account is None:
+    own = request.profile_id is None
+    profile = None if request.profile_id is None else await loads.profile(account_id, request.profile_id)
+    if account is None or (profile is None and not own):
         raise Refusal(
             "unknown_profile",
-            f"expected the id of a profile of this account, such as default, got {request.profile_id[:100]!r}",
+            f"expected the id of a profile of this account, such as default, got {str(request.profile_id)[:100]!r}",
             path="/profile_id",
         )
-    found = profile.configuration
+    found = {} if profile is None else profile.configuration
     if request.configuration is not None:
         found = merged(found, request.configuration)
         check_configuration(found)
@@ -259,6 +251,17 @@ async def list_of_order(house: House, account_id: str, order_id: str, page: Page
     return await house.store.read(query)
 
 
+async def find(house: House, account_id: str, filters: SessionFilters, page: Page) -> list[PaymentSession]:
+    """An account's sessions, newest first. Raises ``Refusal`` (session_not_found: the one to start after)."""
+
+    async def query(loads: Loads) -> list[PaymentSession]:
+        if page.after is not None:
+            await load(loads, account_id, page.after)
+        return await loads.sessions(account_id, filters, page)
+
+    return await house.store.read(query)
+
+
 async def lock(
     house: House, caller: Caller, session_id: str, if_unmodified_since: datetime | int | None = None
 ) -> PayLock:
@@ -291,28 +294,37 @@ async def unlock(house: House, caller: Caller, session_id: str, pay_lock_id: str
         session = await load(loads, caller.account_id, session_id)
         if session.pay_lock is None or session.pay_lock.id != pay_lock_id:
             return session, ()
-        unlocked = without_lock(house, caller, session, house.clock.now(caller.account_id))
-        return unlocked, (unlocked,)
+        unlocked, ended = lock_ended(house, caller, session, house.clock.now(caller.account_id))
+        noted = rules.note(unlocked, *ended)
+        return noted, (noted,)
 
     return await house.store.change(decide)
 
 
-def without_lock(house: House, caller: Caller, session: PaymentSession, now: datetime) -> PaymentSession:
-    """The session with its lock, if there is one, taken off."""
+def lock_ended(
+    house: House, caller: Caller, session: PaymentSession, now: datetime
+) -> tuple[PaymentSession, tuple[SessionEvent, ...]]:
+    """The session without its lock, and the event that says so if there was one."""
     if session.pay_lock is None:
-        return session
+        return session, ()
     event = _event(house, caller, "PAY_LOCK_END", now, pay_lock_id=session.pay_lock.id)
-    return rules.note(msgspec.structs.replace(session, pay_lock=None), event)
+    return msgspec.structs.replace(session, pay_lock=None), (event,)
 
 
 async def visited(house: House, caller: Caller, session_id: str) -> None:
-    """Note that the payer has opened the page; the first time only, so that reloading does not grow anything."""
+    """Note that the payer has opened the page, from which address and with what browser.
+
+    The first time only, so that reloading does not grow anything.
+    """
 
     async def decide(loads: Loads) -> tuple[None, Sequence[Record]]:
         session = await load(loads, caller.account_id, session_id)
         if any(event.name == "VISITED" for event in session.events):
             return None, ()
-        return None, (rules.note(session, _event(house, caller, "VISITED", house.clock.now(caller.account_id))),)
+        seen = msgspec.structs.replace(
+            session, customer_ip=caller.origin.ip, user_agent=caller.origin.headers.get("user-agent")
+        )
+        return None, (rules.note(seen, _event(house, caller, "VISITED", house.clock.now(caller.account_id))),)
 
     await house.store.change(decide)
 
@@ -323,7 +335,7 @@ def account_of(session_or_transaction_id: str) -> str:
 
 
 def _event(house: House, caller: Caller, name: str, now: datetime, **details: Any) -> SessionEvent:
-    return SessionEvent(house.ids.uuid(), name, now, caller.request_id, details)
+    return SessionEvent(house.ids.uuid(), name, now, caller.request_id, details, caller.origin.headers)
 
 
 def _not_found(session_id: str) -> Refusal:

@@ -15,10 +15,10 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from kasse.clock import Clock
 from kasse.domain.access import Client, SigningKey
 from kasse.domain.refusals import Refusal
 from kasse.ids import Ids
+from kasse.operations.clocks import AccountClocks
 from kasse.store.port import Loads, Record, Store
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class Tokens:
     """Issues and checks tokens. Holds nothing that the store does not have: any number may run side by side."""
 
     def __init__(
-        self, store: Store, clock: Clock, ids: Ids, *, issuer: str, lifetime: timedelta, rotation: timedelta
+        self, store: Store, clock: AccountClocks, ids: Ids, *, issuer: str, lifetime: timedelta, rotation: timedelta
     ) -> None:
         self._store, self._clock, self._ids = store, clock, ids
         self._issuer, self._lifetime, self._rotation = issuer, lifetime, rotation
@@ -90,9 +90,13 @@ class Tokens:
         if rights.expires_at <= self._clock.now().timestamp():
             self._remembered.pop(token, None)
             raise _unauthorized("the token has expired")
-        client, found = await self._store.glance(
-            lambda loads: loads.together(loads.client(rights.account_id, rights.client), load(loads, rights.account_id))
+        account_id = rights.account_id
+        client, clock, found = await self._store.glance(
+            lambda loads: loads.together(
+                loads.client(account_id, rights.client), loads.account_clock(account_id), load(loads, account_id)
+            )
         )
+        self._clock.learn(account_id, clock)
         if client is None or client.deleted_at is not None or client.epoch != rights.epoch:
             self._remembered.pop(token, None)
             raise _unauthorized("the token was revoked")

@@ -43,6 +43,8 @@ def _guarded(house: House, handler: Handler) -> Callable[[Request], Awaitable[Re
     async def handle(request: Request) -> Response:
         session_id = request.path_params.get("session_id") or request.query_params.get("sid", "")
         try:
+            for name in request.path_params.keys() & {"session_id", "transaction_id"}:
+                await house.clock.refresh(sessions.account_of(request.path_params[name]))
             return await handler(house, request)
         except Refusal as refusal:
             if refusal.status == 404:

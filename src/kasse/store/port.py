@@ -22,12 +22,13 @@ from kasse.domain.access import (
     SigningKey,
     StoredAnswer,
 )
+from kasse.domain.account_clock import AccountClock
 from kasse.domain.callbacks import Attempt, Delivery
 from kasse.domain.history import Event, OrderState, OrderStep
 from kasse.domain.hooks import Notice, Subscription
 from kasse.domain.ledger import Entry
 from kasse.domain.order import Draft
-from kasse.domain.paging import Filters, Page
+from kasse.domain.paging import Filters, Page, SessionFilters
 from kasse.domain.profile import Profile
 from kasse.domain.session import PaymentSession
 from kasse.domain.transaction import GatewayCall, Transaction
@@ -48,6 +49,7 @@ Record = (
     | Draft
     | OrderStep
     | PaymentSession
+    | AccountClock
     | Transaction
     | TransactionMarks
     | GatewayCall
@@ -131,6 +133,11 @@ class Loads(Protocol):
 
     async def stored_answer(self, account_id: str, id: str) -> StoredAnswer | None: ...
 
+    async def account_clock(self, account_id: str) -> AccountClock | None: ...
+
+    async def account_clocks(self) -> list[AccountClock]:
+        """Of every account that has one."""
+
     async def profile(self, account_id: str, profile_id: str, deleted: bool = False) -> Profile | None:
         """A deleted one only where asked for."""
 
@@ -184,6 +191,12 @@ class Loads(Protocol):
 
     async def versions(self, sessions: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[int, int]]:
         """The version of each of these sessions, of any account, and that of its order, 0 where it has none."""
+
+    async def sessions(self, account_id: str, filters: SessionFilters, page: Page) -> list[PaymentSession]: ...
+
+    async def due_sessions(self, now: datetime, limit: int) -> list[PaymentSession]:
+        """Sessions of any account whose time is over, by the account's clock where it has one: those that are open, and
+        those whose payer is away at his bank. Those that are over longest come first."""
 
     async def transaction(self, account_id: str, transaction_id: str) -> Transaction | None: ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kasse.domain.paging import Filters, Page
+from kasse.domain.paging import Filters, Page, SessionFilters
 from kasse.store.order_lists import order_keys
 from kasse.store.times import milliseconds
 
@@ -33,6 +33,51 @@ def draft_list(filters: Filters, page: Page) -> tuple[str, list[Any]]:
     if page.after is not None:
         start = f"SELECT created_at, id FROM drafts WHERE account_id = $1 AND id = {_add(values, page.after)}"  # noqa: S608
     return paged(sql, start, page), values
+
+
+def session_list(filters: SessionFilters, page: Page) -> tuple[str, list[Any]]:
+    """A list of checkout sessions: SQL and its values after $1."""
+    values = list[Any]()
+    sql = "SELECT doc FROM sessions AS o WHERE o.account_id = room.id"
+    if filters.ids:
+        sql += f" AND o.id = ANY({_add(values, list(filters.ids))}::text[])"
+    if filters.transaction_ids:
+        sql += (
+            " AND o.id IN (SELECT session_id FROM transactions WHERE account_id = room.id "  # noqa: S608
+            f"AND id = ANY({_add(values, list(filters.transaction_ids))}::text[]))"
+        )
+    if filters.store_ids:
+        sql += f" AND o.store_id = ANY({_add(values, list(filters.store_ids))}::text[])"
+    if filters.search is not None:
+        place = _add(values, filters.search.lower())
+        found = " UNION ".join(
+            f"SELECT id FROM sessions WHERE account_id = room.id AND {column} = {place}"  # noqa: S608
+            for column in ("merchant_reference", "merchant_reference_2", "payer_name")
+        )
+        sql += f" AND o.id IN ({found})"
+    sql += _narrowed(Filters(created_from=filters.created_from, created_to=filters.created_to), values)
+    start = ""
+    if page.after is not None:
+        start = f"SELECT created_at, id FROM sessions WHERE account_id = $1 AND id = {_add(values, page.after)}"  # noqa: S608
+    return paged(sql, start, page), values
+
+
+# Accounts with a clock of their own go by that.
+DUE_SESSIONS = """
+    SELECT doc FROM (
+        SELECT account_id, status, doc, expires_at FROM sessions AS s
+        WHERE room.id = $1 AND status IN ('open', 'paying') AND expires_at <= $2
+            AND NOT EXISTS (SELECT FROM account_clocks AS c WHERE c.account_id = s.account_id)
+        UNION ALL
+        SELECT s.account_id, s.status, s.doc, s.expires_at FROM account_clocks AS c JOIN sessions AS s
+            ON s.account_id = c.account_id AND s.status IN ('open', 'paying')
+            AND s.expires_at <= coalesce(c.stopped_at, $2 + c.ahead)
+        WHERE room.id = $1
+    ) AS over WHERE status = 'open' OR EXISTS (
+        SELECT FROM gateway_calls AS g WHERE g.account_id = over.account_id
+            AND g.key = over.doc::json ->> 'transaction_id' AND g.state = 'waiting_for_payer'
+    ) ORDER BY expires_at LIMIT $3
+"""
 
 
 def _narrowed(filters: Filters, values: list[Any]) -> str:

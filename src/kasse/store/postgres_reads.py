@@ -23,18 +23,19 @@ from kasse.domain.access import (
     SigningKey,
     StoredAnswer,
 )
+from kasse.domain.account_clock import AccountClock
 from kasse.domain.callbacks import Attempt, Delivery
 from kasse.domain.history import Event, OrderState
 from kasse.domain.hooks import Notice, Subscription
 from kasse.domain.ledger import Entry, LineSums, OrderSums
 from kasse.domain.order import Draft, Line, Order
-from kasse.domain.paging import Filters, Page
+from kasse.domain.paging import Filters, Page, SessionFilters
 from kasse.domain.profile import Profile
 from kasse.domain.session import PaymentSession
 from kasse.domain.transaction import GatewayCall, Transaction
 from kasse.domain.transaction_list import TransactionFilters
 from kasse.store.port import MOST_COUNTED, Backlog
-from kasse.store.postgres_lists import after, draft_list, order_list, paged
+from kasse.store.postgres_lists import DUE_SESSIONS, after, draft_list, order_list, paged, session_list
 from kasse.store.postgres_questions import Look, Question, Rows, Together
 from kasse.store.times import from_milliseconds, milliseconds
 from kasse.store.transaction_list import transaction_list
@@ -155,6 +156,15 @@ class PostgresLoads:
     async def signature_secrets(self, account_id: str, limit: int) -> list[SignatureSecret]:
         sql = "SELECT doc FROM signature_secrets WHERE account_id = room.id ORDER BY created_at DESC, id LIMIT $2"
         return await self._list(SignatureSecret, account_id, sql, limit)
+
+    async def account_clock(self, account_id: str) -> AccountClock | None:
+        row = await self._look("account_clocks", account_id, "")
+        return None if row is None else self._saw("account_clocks", "", account_id, _decode(row[0][0], AccountClock))
+
+    async def account_clocks(self) -> list[AccountClock]:
+        self.saw_a_list = True
+        sql = "SELECT doc FROM account_clocks WHERE room.id = $1 ORDER BY account_id"
+        return await self._all(AccountClock, EVERY_ACCOUNT, sql)
 
     async def api_key(self, account_id: str, id: str) -> ApiKey | None:
         return await self._by_key(ApiKey, "api_keys", account_id, id)
@@ -302,6 +312,14 @@ class PostgresLoads:
         accounts, ids = [account for account, _ in sessions], [id for _, id in sessions]
         rows = await self._rows(in_room(sql), EVERY_ACCOUNT, accounts, ids)
         return {(account_id, id): (version, of_order) for account_id, id, version, of_order in rows}
+
+    async def sessions(self, account_id: str, filters: SessionFilters, page: Page) -> list[PaymentSession]:
+        sql, values = session_list(filters, page)
+        return await self._list(PaymentSession, account_id, sql, *values)
+
+    async def due_sessions(self, now: datetime, limit: int) -> list[PaymentSession]:
+        # As with the gateway calls.
+        return await self._all(PaymentSession, EVERY_ACCOUNT, DUE_SESSIONS, milliseconds(now), limit)
 
     async def transaction(self, account_id: str, transaction_id: str) -> Transaction | None:
         return await self._by_key(Transaction, "transactions", account_id, transaction_id)

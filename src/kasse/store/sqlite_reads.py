@@ -22,27 +22,32 @@ from kasse.domain.access import (
     SigningKey,
     StoredAnswer,
 )
+from kasse.domain.account_clock import AccountClock
 from kasse.domain.callbacks import Attempt, Delivery
 from kasse.domain.history import Event, OrderState
 from kasse.domain.hooks import Notice, Subscription
 from kasse.domain.ledger import Entry, LineSums, OrderSums
 from kasse.domain.order import Draft, Line, Order
-from kasse.domain.paging import Filters, Page
+from kasse.domain.paging import Filters, Page, SessionFilters
 from kasse.domain.profile import Profile
 from kasse.domain.session import PaymentSession
 from kasse.domain.transaction import GatewayCall, Transaction
 from kasse.domain.transaction_list import TransactionFilters
-from kasse.store.order_lists import order_keys
 from kasse.store.port import MOST_COUNTED, Backlog
+from kasse.store.sqlite_lists import (
+    DUE_SESSIONS,
+    ORDER,
+    narrowed,
+    order_list,
+    paged,
+    places,
+    session_list,
+)
 from kasse.store.times import from_milliseconds, milliseconds
 from kasse.store.transaction_list import transaction_list
 
 T = TypeVar("T")
 
-_ORDER = (
-    "SELECT doc, status, payment_status, authorized, cancelled, captured, refunded, updated_at, version, last_hash "
-    "FROM orders WHERE account_id = ? AND "
-)
 _LINES = (
     "SELECT order_ref, line_id, payable, authorized, cancelled, captured, refunded, claimed, doc FROM order_lines "
     "WHERE account_id = ? AND order_ref IN"
@@ -131,11 +136,17 @@ class SqliteLoads:
 
     async def api_keys(self, account_id: str, page: Page, deleted: bool = False) -> list[ApiKey]:
         sql = "SELECT doc FROM api_keys WHERE account_id = ? AND deleted <= ?"
-        sql, bindings = _paged(sql, "api_keys", (account_id, deleted), page)
+        sql, bindings = paged(sql, "api_keys", (account_id, deleted), page)
         return self._all(ApiKey, sql, *bindings)
 
     async def stored_answer(self, account_id: str, id: str) -> StoredAnswer | None:
         return self._one(StoredAnswer, "SELECT doc FROM answers WHERE account_id = ? AND id = ?", account_id, id)
+
+    async def account_clock(self, account_id: str) -> AccountClock | None:
+        return self._one(AccountClock, "SELECT doc FROM account_clocks WHERE account_id = ?", account_id)
+
+    async def account_clocks(self) -> list[AccountClock]:
+        return self._all(AccountClock, "SELECT doc FROM account_clocks ORDER BY account_id")
 
     async def profile(self, account_id: str, profile_id: str, deleted: bool = False) -> Profile | None:
         sql = "SELECT doc FROM profiles WHERE account_id = ? AND id = ? AND deleted <= ?"
@@ -147,9 +158,9 @@ class SqliteLoads:
         )
 
     async def drafts(self, account_id: str, filters: Filters, page: Page) -> list[Draft]:
-        where, bindings = _narrowed("drafts", filters)
+        where, bindings = narrowed("drafts", filters)
         sql = f"SELECT doc FROM drafts WHERE drafts.account_id = ?{where}"  # noqa: S608
-        sql, bindings = _paged(sql, "drafts", (account_id, *bindings), page)
+        sql, bindings = paged(sql, "drafts", (account_id, *bindings), page)
         return self._all(Draft, sql, *bindings)
 
     async def draft(self, account_id: str, draft_id: str) -> Draft | None:
@@ -165,7 +176,7 @@ class SqliteLoads:
     def _head(self, account_id: str, name: str) -> Order | None:
         # The internal id comes first: it must never lead to an order whose order_id happens to be the same.
         for column in ("id", "order_id"):
-            row = next(self._connection.execute(f"{_ORDER}{column} = ?", (account_id, name)), None)
+            row = next(self._connection.execute(f"{ORDER}{column} = ?", (account_id, name)), None)
             if row is not None:
                 return self._order(row)
         return None
@@ -173,7 +184,7 @@ class SqliteLoads:
     def _line_rows(
         self, account_id: str, orders: Collection[str], lines: Collection[int] | None
     ) -> Iterable[tuple[Any, ...]]:
-        sql = f"{_LINES} ({_places(orders)})"
+        sql = f"{_LINES} ({places(orders)})"
         bindings: list[Any] = [account_id, *orders]
         if lines is not None:
             chosen = [line_id for line_id in lines if -(2**63) <= line_id < 2**63]
@@ -206,7 +217,7 @@ class SqliteLoads:
         if page.after is not None:
             first = self._head(account_id, page.after)
             page = Page(page.limit, first.id if first else page.after)
-        sql, bindings = _order_list(account_id, filters, page)
+        sql, bindings = order_list(account_id, filters, page)
         orders = [self._order(row) for row in self._connection.execute(sql, bindings)]
         lines: dict[str, list[tuple[str, Line, LineSums]]] = {order.id: [] for order in orders}
         for row in self._line_rows(account_id, lines, None):
@@ -214,7 +225,7 @@ class SqliteLoads:
         return [_state(order, lines[order.id]) for order in orders]
 
     async def orders_from(self, after: tuple[str, str] | None, limit: int) -> list[OrderState]:
-        sql = _ORDER.partition("WHERE")[0] + "WHERE (account_id, id) > (?, ?) ORDER BY account_id, id LIMIT ?"
+        sql = ORDER.partition("WHERE")[0] + "WHERE (account_id, id) > (?, ?) ORDER BY account_id, id LIMIT ?"
         orders = [self._order(row) for row in self._connection.execute(sql, (*(after or ("", "")), limit))]
         return [
             _state(order, [self._line(row) for row in self._line_rows(order.account_id, (order.id,), None)])
@@ -241,7 +252,7 @@ class SqliteLoads:
 
     def _by_order(self, type_: type[T], table: str, account_id: str, orders: Collection[str]) -> dict[str, list[T]]:
         found: dict[str, list[T]] = {order: [] for order in orders}
-        sql = f"SELECT order_ref, doc FROM {table} WHERE account_id = ? AND order_ref IN ({_places(orders)}) "  # noqa: S608
+        sql = f"SELECT order_ref, doc FROM {table} WHERE account_id = ? AND order_ref IN ({places(orders)}) "  # noqa: S608
         for order, doc in self._connection.execute(sql + "ORDER BY order_ref, seq", (account_id, *orders)):
             found[order].append(self._decode(doc, type_))
         return found
@@ -251,12 +262,12 @@ class SqliteLoads:
         return self._one(PaymentSession, sql, account_id, session_id)
 
     async def sessions_by_id(self, account_id: str, ids: Collection[str]) -> dict[str, PaymentSession]:
-        sql = f"SELECT doc FROM sessions WHERE account_id = ? AND id IN ({_places(ids)})"  # noqa: S608
+        sql = f"SELECT doc FROM sessions WHERE account_id = ? AND id IN ({places(ids)})"  # noqa: S608
         return {each.id: each for each in self._all(PaymentSession, sql, account_id, *ids)}
 
     async def sessions_of(self, account_id: str, order: str, page: Page) -> list[PaymentSession]:
         sql = "SELECT doc FROM sessions WHERE account_id = ? AND order_ref = ?"
-        sql, bindings = _paged(sql, "sessions", (account_id, order), page)
+        sql, bindings = paged(sql, "sessions", (account_id, order), page)
         return self._all(PaymentSession, sql, *bindings)
 
     async def newest_sessions(
@@ -286,6 +297,13 @@ class SqliteLoads:
         rows = self._connection.execute(sql, (msgspec.json.encode(list(sessions)).decode(),))
         return {(account_id, id): (version, of_order) for account_id, id, version, of_order in rows}
 
+    async def sessions(self, account_id: str, filters: SessionFilters, page: Page) -> list[PaymentSession]:
+        sql, bindings = session_list(account_id, filters, page)
+        return self._all(PaymentSession, sql, *bindings)
+
+    async def due_sessions(self, now: datetime, limit: int) -> list[PaymentSession]:
+        return self._all(PaymentSession, DUE_SESSIONS, milliseconds(now), limit)
+
     async def transaction(self, account_id: str, transaction_id: str) -> Transaction | None:
         sql = "SELECT doc FROM transactions WHERE account_id = ? AND id = ?"
         return self._one(Transaction, sql, account_id, transaction_id)
@@ -312,7 +330,7 @@ class SqliteLoads:
     async def due_deliveries(self, now: datetime, limit: int, busy_receivers: Collection[str] = ()) -> list[Delivery]:
         sql = (
             "SELECT doc FROM deliveries WHERE status = 'waiting' AND due_at <= ? "  # noqa: S608
-            f"AND receiver NOT IN ({_places(busy_receivers)}) ORDER BY due_at LIMIT ?"
+            f"AND receiver NOT IN ({places(busy_receivers)}) ORDER BY due_at LIMIT ?"
         )
         return self._all(Delivery, sql, milliseconds(now), *busy_receivers, limit)
 
@@ -364,7 +382,7 @@ class SqliteLoads:
     async def attempts_of_all(self, account_id: str, deliveries: Collection[str]) -> dict[str, list[Attempt]]:
         sql = (
             "SELECT doc FROM delivery_attempts WHERE account_id = ? "  # noqa: S608
-            f"AND delivery_id IN ({_places(deliveries)}) ORDER BY delivery_id, number"
+            f"AND delivery_id IN ({places(deliveries)}) ORDER BY delivery_id, number"
         )
         found: dict[str, list[Attempt]] = {id: [] for id in deliveries}
         for attempt in self._all(Attempt, sql, account_id, *deliveries):
@@ -396,46 +414,3 @@ def _state(order: Order, lines: Iterable[tuple[str, Line, LineSums]]) -> OrderSt
 
 def _json(values: Collection[int] | Collection[str]) -> str:
     return msgspec.json.encode(values).decode()
-
-
-def _places(values: Collection[Any]) -> str:
-    return ",".join("?" * len(values))
-
-
-def _order_list(account_id: str, filters: Filters, page: Page) -> tuple[str, tuple[Any, ...]]:
-    """A list of orders."""
-    bindings: list[Any] = [account_id]
-
-    def add(value: Any) -> str:
-        bindings.append(value)
-        return f"?{len(bindings)}"
-
-    start = None
-    if page.after is not None:
-        start = f"SELECT created_at, id FROM orders WHERE account_id = ?1 AND id = {add(page.after)}"  # noqa: S608
-    keys = order_keys(filters, page, "?1", start, add)
-    select = _ORDER.partition("WHERE")[0].replace("FROM orders", f"FROM ({keys}) AS key CROSS JOIN orders")
-    sql = f"{select}WHERE orders.account_id = ?1 AND orders.id = key.id ORDER BY key.created_at DESC, key.id DESC"
-    return sql, tuple(bindings)
-
-
-def _narrowed(table: str, filters: Filters) -> tuple[str, tuple[Any, ...]]:
-    """Conditions for the filters that are columns."""
-    sql, bindings = "", list[Any]()
-    if filters.status:
-        sql += f" AND {table}.status IN ({_places(filters.status)})"
-        bindings += filters.status
-    for comparison, time in ((">=", filters.created_from), ("<=", filters.created_to)):
-        if time is not None:
-            sql += f" AND {table}.created_at {comparison} ?"
-            bindings.append(milliseconds(time))
-    return sql, tuple(bindings)
-
-
-def _paged(sql: str, table: str, bindings: tuple[Any, ...], page: Page) -> tuple[str, tuple[Any, ...]]:
-    """Newest first from a key on, never by offset. The account is the first of the bindings."""
-    if page.after is not None:
-        start = f"SELECT created_at, id FROM {table} WHERE account_id = ? AND id = ?"  # noqa: S608
-        sql += f" AND (created_at, id) < ({start})"
-        bindings = (*bindings, bindings[0], page.after)
-    return f"{sql} ORDER BY created_at DESC, id DESC LIMIT ?", (*bindings, page.limit)

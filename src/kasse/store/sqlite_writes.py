@@ -22,6 +22,7 @@ from kasse.domain.access import (
     SigningKey,
     StoredAnswer,
 )
+from kasse.domain.account_clock import AccountClock
 from kasse.domain.callbacks import Attempt, Delivery
 from kasse.domain.history import MOVES_SUMS_ONLY, OrderCreated, OrderStep
 from kasse.domain.hooks import Notice, Subscription, notices
@@ -175,6 +176,11 @@ def _account_and_id(record: Any) -> dict[str, Any]:
     return {"account_id": record.account_id, "id": record.id}
 
 
+def _searched(value: Any, form: Callable[[str], str] = str.lower) -> str | None:
+    """A text as it is looked for. NUL, which a column cannot hold everywhere, is written as another character."""
+    return form(value).replace("\0", "\ufffd") if isinstance(value, str) and value else None
+
+
 _TABLES: dict[type, tuple[str, _Columns, _Columns]] = {
     Account: ("accounts", lambda r: {"account_id": r.id}, lambda r: {"version": r.version}),
     Client: (
@@ -250,6 +256,20 @@ _TABLES: dict[type, tuple[str, _Columns, _Columns]] = {
             "order_ref": r.order,
             "status": r.status,
             "created_at": milliseconds(r.created_at),
+            "expires_at": milliseconds(r.expires_at),
+            "merchant_reference": _searched(r.merchant_reference),
+            "merchant_reference_2": _searched(r.checkout_order.get("merchant_reference_2")),
+            "payer_name": _searched(r.payer_name),
+            "store_id": _searched((r.checkout_order.get("store") or {}).get("id"), str),
+            "version": r.version,
+        },
+    ),
+    AccountClock: (
+        "account_clocks",
+        lambda r: {"account_id": r.account_id},
+        lambda r: {
+            "ahead": r.ahead,
+            "stopped_at": None if r.stopped_at is None else milliseconds(r.stopped_at),
             "version": r.version,
         },
     ),

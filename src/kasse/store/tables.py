@@ -23,6 +23,7 @@ TABLES = (
     Table("signature_secrets", ("account_id", "id")),
     Table("api_keys", ("account_id", "id")),
     Table("profiles", ("account_id", "id")),
+    Table("account_clocks", ("account_id",)),
     Table("drafts", ("account_id", "id")),
     Table("orders", ("account_id", "id")),
     Table("order_lines", ("account_id", "order_ref", "line_id")),

@@ -1,0 +1,176 @@
+"""What a merchant says of a checkout session. Source: checkout reference, sections 3 and 5."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Protocol
+
+import msgspec
+from msgspec import Meta
+
+from kasse.api import fields
+from kasse.api.fields import Configuration, Currency, JsonObject, Quantity, Urls
+from kasse.api.routes import Call
+from kasse.api.wire import Amount, LineId, Reference, Text, Time, http_url
+from kasse.domain.refusals import Refusal
+
+Metadata = dict[str, str | float | int]
+CustomerTypes = list[Literal["b2c", "b2b"]]
+
+
+class CheckoutItem(msgspec.Struct):
+    """A line to pay: ``amount`` is for the whole quantity, tax and discounts included; it may be negative."""
+
+    amount: Amount
+    line_id: LineId | None = None
+    id: Text | None = None
+    description: Text | None = None
+    quantity: Quantity | None = None
+    vat_amount: Amount | None = None
+    vat: float | None = None
+
+
+class Shipping(msgspec.Struct):
+    amount: Amount
+    id: Reference
+    line_id: LineId
+    title: Text | None = None
+
+
+class Store(msgspec.Struct):
+    id: Reference
+
+
+class OrderUpdate(msgspec.Struct):
+    """What is said anew; a field that is left out stays as it was, and null takes the shipping option away."""
+
+    amount: Annotated[Amount, Meta(description="What the payer is charged, in minor units.")] | None = None
+    currency: Currency | None = None
+    merchant_reference: Reference | None = None
+    merchant_reference_2: Text | None = None
+    event_reference: Text | None = None
+    vat_amount: Amount | None = None
+    partial_payment: bool | None = None
+    items: list[CheckoutItem] | None = None
+    shipping_option: Shipping | None = None
+    shipping_address: fields.Address | None = None
+    billing_address: fields.Address | None = None
+    store: Store | None = None
+    discount_codes: list[Text] | None = None
+    discount_lines: list[JsonObject] | None = None
+
+
+class CheckoutOrder(OrderUpdate, kw_only=True):
+    """``amount`` may be 0: such a session is paid by ``dintero.zero``."""
+
+    amount: Annotated[Amount, Meta(description="What the payer is charged, in minor units.")]
+    currency: Currency
+    merchant_reference: Reference
+
+
+class CheckboxLink(msgspec.Struct):
+    url: Text
+    text: Text
+
+
+class Checkbox(msgspec.Struct):
+    id: LineId
+    label: Text
+    checked: bool | None = None
+    required: bool | None = None
+    link: CheckboxLink | None = None
+
+
+class DiscountCodes(msgspec.Struct):
+    max_count: Annotated[int, Meta(ge=0, le=100)] = 1
+    callback_url: str | None = None
+
+
+class Express(fields.Express):
+    """Express checkout; without options, the merchant's server says what they are."""
+
+    discount_codes: DiscountCodes | None = None
+    customer_types: CustomerTypes | None = None
+    default_different_billing_shipping_address: CustomerTypes | None = None
+
+
+class NewSession(msgspec.Struct, kw_only=True):
+    """A session with an order of its own. Fields that are not listed here are kept and sent back."""
+
+    url: Urls
+    order: CheckoutOrder
+    expires_at: Time | None = None
+    express: Express | None = None
+    customer: JsonObject | None = None
+    merchant: JsonObject | None = None
+    metadata: Metadata | None = None
+    checkboxes: list[Checkbox] | None = None
+    discount_codes: list[Text] | None = None
+
+
+class CreateProfileSession(NewSession, kw_only=True):
+    """A session with the settings of a profile; ``configuration`` says what differs from it."""
+
+    profile_id: Reference
+    configuration: Configuration | None = None
+
+
+class CreatePlainSession(NewSession, kw_only=True):
+    """A session with settings of its own in place of a profile's."""
+
+    configuration: JsonObject
+
+
+class ExpressUpdate(msgspec.Struct):
+    shipping_options: list[fields.ShippingOption] | None = None
+    shipping_mode: Literal["shipping_required", "shipping_not_required"] | None = None
+    customer_types: CustomerTypes | None = None
+    discount_codes: DiscountCodes | None = None
+    shipping_address_callback_url: str | None = None
+
+
+class UpdateSession(msgspec.Struct):
+    """What a merchant says anew of a session that is not paid. ``remove_lock`` lets the payer go on."""
+
+    order: OrderUpdate | None = None
+    express: ExpressUpdate | None = None
+    remove_lock: bool = True
+    customer: JsonObject | None = None
+    discount_codes: list[Text] | None = None
+
+
+def toggles(call: Call) -> frozenset[str]:
+    """What the caller has switched on by ``Dintero-Feature-Toggles`` (auth reference, A-15)."""
+    values = call.request.headers.getlist("dintero-feature-toggles")
+    return frozenset(each.strip() for value in values for each in value.split(","))
+
+
+def order_said(raw: Mapping[str, Any]) -> JsonObject | None:
+    """The order as it was sent, and the discount codes that some clients send beside it."""
+    order, codes = raw.get("order"), raw.get("discount_codes")
+    if codes is None:
+        return None if order is None else dict(order)
+    return {"discount_codes": codes, **(order or {})}
+
+
+class _Line(Protocol):
+    line_id: Any
+
+
+def check_express(express: Express | ExpressUpdate | None, items: Iterable[_Line] = ()) -> None:
+    """Raises ``Refusal``: bad_url, duplicate_line (an option with the line_id of an item or of another option)."""
+    if express is None:
+        return
+    if express.shipping_address_callback_url is not None:
+        http_url(express.shipping_address_callback_url, "/express/shipping_address_callback_url")
+    if express.discount_codes is not None and express.discount_codes.callback_url is not None:
+        http_url(express.discount_codes.callback_url, "/express/discount_codes/callback_url")
+    seen = {str(item.line_id) for item in items if item.line_id is not None}
+    for n, option in enumerate(express.shipping_options or ()):
+        if str(option.line_id) in seen:
+            raise Refusal(
+                "duplicate_line",
+                f"expected each line_id once, among items and shipping options, got {option.line_id!r} again",
+                path=f"/express/shipping_options/{n}/line_id",
+            )
+        seen.add(str(option.line_id))
