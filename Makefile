@@ -7,7 +7,7 @@ TESTABLE := $(VENV)/.testable
 BENCHABLE := $(VENV)/.benchable
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test bench check lint format types imports fast lock clean
+.PHONY: help install serve test bench check lint format types imports faults fast lock clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ serve: $(INSTALLED) ## Start a demo server, installing first if needed [HOST= PO
 test: $(TESTABLE) ## Run all tests; the browser tests use the system's Chromium [ARGS= CHROMIUM=]
 	@scripts/postgres >/dev/null && scripts/web-sdk >/dev/null && CHROMIUM="$$(scripts/chromium)" && export CHROMIUM && \
 		$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+faults: $(TESTABLE) ## Kill, cut, fill, race and simulate for long, on both engines; takes many minutes [ARGS=]
+	@scripts/postgres >/dev/null && \
+		$(BIN)/python -m pytest -p no:schemathesis --long -n 2 --dist worksteal tests/faults tests/simulation $(ARGS)
 
 fast: $(TESTABLE) ## Run the tests of the rules and operations only [ARGS=]
 	@$(BIN)/python -m pytest -p no:schemathesis tests/domain tests/operations $(ARGS)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,23 @@ from tests.running import Running, Shop, running
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run what can be long as long as it takes (make faults)")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """After a long run, what was tried in each file and how it went."""
+    if not config.getoption("--long"):
+        return
+    rows: dict[str, Counter[str]] = {}
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            row = rows.setdefault(report.nodeid.partition("::")[0], Counter())
+            row[outcome] += 1
+            row["ms"] += round(1000 * getattr(report, "duration", 0))
+    terminalreporter.section("what was tried")
+    terminalreporter.line(f"{'':<44}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>9}")
+    for file, row in sorted(rows.items()):
+        failed = row["failed"] + row["error"]
+        terminalreporter.line(f"{file:<44}{row['passed']:>8}{failed:>8}{row['skipped']:>8}{row['ms'] / 1000:>9.0f}")
 
 
 @pytest.fixture(scope="session")

@@ -20,11 +20,22 @@ class Network:
     requests: int = 0
     cut: asyncio.Event = field(default_factory=asyncio.Event)
     _when: When | None = None
+    _after: int = 0
 
-    def cut_at(self, when: When) -> None:
-        """Cut one connection once: before a request reaches the server, just after, or with its answer on the way."""
-        self._when = when
+    def cut_at(self, when: When, after: int = 0) -> None:
+        """Cut one connection once: before a request reaches the server, just after, or with its answer on the way.
+
+        So many requests or answers pass first.
+        """
+        self._when, self._after = when, after
         self.cut.clear()
+
+    def _is_time(self, *, requests: bool) -> bool:
+        """Whether what passes now, a request or an answer, is the one at which to cut."""
+        if self._when is None or requests == (self._when == "the next answer"):
+            return False
+        self._after -= 1
+        return self._after < 0
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.server_port)
@@ -42,12 +53,13 @@ class Network:
         with suppress(OSError):
             while data := await reader.read(2**20):
                 self.requests += requests
-                if self._when == ("the next request" if requests else "the next answer"):
+                time = self._is_time(requests=requests)
+                if time and self._when != "the request has gone":
                     self._cut()
                     return
                 writer.write(data)
                 await writer.drain()
-                if requests and self._when == "the request has gone":
+                if time:
                     # The server has it; that it does not notice yet that we are gone is part of it.
                     await asyncio.sleep(0.1)
                     self._cut()

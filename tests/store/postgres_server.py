@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,21 @@ class PostgresServer:
 
     def crash(self) -> None:
         self.stop(signal.SIGQUIT)
+
+    def kill(self) -> None:
+        """End all of its processes at once, as ``kill -9`` does. Linux only."""
+        assert self._process is not None
+        postmaster = self._process.pid
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        for pid in (postmaster, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait(PATIENCE_S)
+        self._process = None
+        deadline = time.monotonic() + PATIENCE_S
+        while any(Path(f"/proc/{pid}").exists() for pid in children):
+            assert time.monotonic() < deadline, "PostgreSQL does not die"
+            time.sleep(0.01)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Connections are cut, what is committed is on disk."""
