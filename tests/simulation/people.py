@@ -6,9 +6,11 @@ import asyncio
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from kasse.domain.times import rfc3339
 from tests.running import Json, line, session_request
 from tests.simulation.network import Answer, Cut, request
 from tests.simulation.world import World
@@ -134,13 +136,18 @@ class Merchant:
         await self._after(session, order, amounts)
 
     async def trade_directly(self, number: int) -> None:
-        """A session that belongs to no order."""
+        """A session that belongs to no order, that may capture by itself and may run out early."""
         chance = self.world.chance
         await self.world.wait(20)
         amount = chance.randrange(100, 90_000)
         order = {"amount": amount, "currency": "NOK", "merchant_reference": f"direct-{number}"}
         url = {"return_url": "https://shop.example/done", "callback_url": CALLBACK}
-        body = {"url": url, "order": order, "profile_id": "default"}
+        body: Json = {"url": url, "order": order, "profile_id": "default"}
+        if chance.random() < 0.5:
+            body["configuration"] = {"auto_capture": True}
+        if chance.random() < 0.3:
+            # It runs out while people are still paying, or before they begin.
+            body["expires_at"] = rfc3339(self.world.now() + timedelta(seconds=chance.uniform(5, 60)))
         answer = await self.ask("shop", "POST", "/v1/sessions-profile", body, key=f"direct {number}")
         if answer is None or answer.status != 200:
             return
