@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -65,5 +66,5 @@ async def _ways(house: House, network: Network, when: When, every: int) -> int:
 class _First(random.Random):
     """Chooses what comes first."""
 
-    def choice(self, seq: object) -> object:
-        return seq[0]  # type: ignore[index]
+    def choice(self, seq: Any) -> Any:
+        return seq[0]
