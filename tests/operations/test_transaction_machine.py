@@ -152,6 +152,8 @@ class TransactionMachine(RuleBasedStateMachine):
             return Merchant(house, clock)
 
         self.merchant = self.run(opened())
+        for method in (CARD, CARD, EXTERNAL, WALLET, ZERO):
+            self.start(method, 20, False, "none")
 
     def teardown(self) -> None:
         try:
@@ -188,6 +190,9 @@ class TransactionMachine(RuleBasedStateMachine):
         trouble=troubles,
     )
     def pay(self, method: str, amount: int, auto: bool, trouble: Trouble) -> None:
+        self.start(method, amount, auto, trouble)
+
+    def start(self, method: str, amount: int, auto: bool, trouble: Trouble) -> None:
         amount = 0 if method == ZERO else amount
         merchant = self.merchant
 
@@ -241,7 +246,6 @@ class TransactionMachine(RuleBasedStateMachine):
         else:
             payment.state = "DECLINED"
 
-    @precondition(lambda self: self.payments)
     @rule(data=st.data(), amount=st.none() | st.integers(1, 30), trouble=troubles)
     def confirm(self, data: st.DataObject, amount: int | None, trouble: Trouble) -> None:
         payment = self.chosen(data, "ON_HOLD")
@@ -259,7 +263,6 @@ class TransactionMachine(RuleBasedStateMachine):
         if expected is None:
             self.authorized(payment, trouble)
 
-    @precondition(lambda self: self.payments)
     @rule(
         data=st.data(),
         kind=st.sampled_from(["capture", "refund", "void"]),
@@ -295,8 +298,10 @@ class TransactionMachine(RuleBasedStateMachine):
         assert settled is not None
         assert settled.known == (trouble == "none")
         payment.move(kind, amount)
+        event(f"{kind} of {'all' if payment.left(kind) == 0 else 'a part'}, {trouble}")
         if final:
             payment.final = True
+            event("final capture")
             if payment.open:
                 payment.move("void", payment.open)
         if trouble != "none":
@@ -306,7 +311,6 @@ class TransactionMachine(RuleBasedStateMachine):
     def time_passes(self) -> None:
         self.settle()
 
-    @precondition(lambda self: self.payments)
     @rule(data=st.data(), kind=st.sampled_from(["capture", "refund"]), part=st.integers(1, 20))
     def ask_twice_at_once(self, data: st.DataObject, kind: CallKind, part: int) -> None:
         """Two requests for the same money: as many are done as there is money for."""
@@ -349,8 +353,8 @@ class TransactionMachine(RuleBasedStateMachine):
 
 TestTransactionMachine = TransactionMachine.TestCase
 TestTransactionMachine.settings = settings(
-    max_examples=15,
-    stateful_step_count=25,
+    max_examples=30,
+    stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
