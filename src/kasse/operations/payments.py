@@ -191,22 +191,6 @@ async def start_over(house: House, account_id: str, session_id: str) -> PaymentS
     return settled.session
 
 
-async def end(house: House, account_id: str, session_id: str) -> PaymentSession:
-    """End the payment that is under way in a session whose time is over, so that it can expire.
-
-    The gateway is asked to see to it that the payment cannot succeed any more, or to give back what it has taken; until
-    it has answered the session stays as it is, and the look-ups go on. Raises ``Refusal`` (session_not_found).
-    """
-    session = await sessions.get(house, account_id, session_id)
-    if session.status != "paying" or session.transaction_id is None:
-        return session
-    found = await _load_payment(house, account_id, session_id, session.transaction_id)
-    if found is None or found[0].state not in ("waiting_for_payer", "unknown", "closing"):
-        return session
-    call, transaction, _ = found
-    return (await close_attempt(house, call, transaction, ("waiting_for_payer", "unknown"))).session
-
-
 async def _load_payment(
     house: House, account_id: str, session_id: str, transaction_id: str
 ) -> tuple[GatewayCall, Transaction, PaymentSession] | None:
