@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -287,8 +286,6 @@ class Application:
         try:
             async with open_house(self._settings, watch=watch) as house, workers(house):
                 self._app = build_app(house)
-                # What there is now stays; there is no need to look through it again and again.
-                gc.freeze()
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
         except (StoreUnavailable, GatewayNotUsable) as error:
