@@ -12,9 +12,14 @@ from kasse.api import fields
 from kasse.api.fields import Configuration, Currency, JsonObject, Quantity, Urls
 from kasse.api.routes import Call
 from kasse.api.wire import Amount, LineId, Reference, Text, Time, http_url
+from kasse.domain.money import MAX_AMOUNT
 from kasse.domain.refusals import Refusal
 
 Metadata = dict[str, str | float | int]
+Tax = Annotated[
+    float,
+    Meta(ge=-MAX_AMOUNT, le=MAX_AMOUNT, description="Minor units, for show only: a fraction is rounded."),
+]
 CustomerTypes = list[Literal["b2c", "b2b"]]
 
 
@@ -26,7 +31,7 @@ class CheckoutItem(msgspec.Struct):
     id: Text | None = None
     description: Text | None = None
     quantity: Quantity | None = None
-    vat_amount: Amount | None = None
+    vat_amount: Tax | None = None
     vat: float | None = None
 
 
@@ -49,7 +54,7 @@ class OrderUpdate(msgspec.Struct):
     merchant_reference: Reference | None = None
     merchant_reference_2: Text | None = None
     event_reference: Text | None = None
-    vat_amount: Amount | None = None
+    vat_amount: Tax | None = None
     partial_payment: bool | None = None
     items: list[CheckoutItem] | None = None
     shipping_option: Shipping | None = None
@@ -148,9 +153,19 @@ def toggles(call: Call) -> frozenset[str]:
 def order_said(raw: Mapping[str, Any]) -> JsonObject | None:
     """The order as it was sent, and the discount codes that some clients send beside it."""
     order, codes = raw.get("order"), raw.get("discount_codes")
-    if codes is None:
-        return None if order is None else dict(order)
-    return {"discount_codes": codes, **(order or {})}
+    if order is None and codes is None:
+        return None
+    said: JsonObject = {} if codes is None else {"discount_codes": codes}
+    said |= _whole_tax(order or {})
+    if said.get("items") is not None:
+        said["items"] = [_whole_tax(item) for item in said["items"]]
+    return said
+
+
+def _whole_tax(line: Mapping[str, Any]) -> JsonObject:
+    """Some clients compute the tax of a line and send what comes out; answers hold integers."""
+    tax = line.get("vat_amount")
+    return {**line, "vat_amount": round(tax)} if isinstance(tax, float) else dict(line)
 
 
 class _Line(Protocol):
