@@ -106,7 +106,7 @@ def serve(
 @cli.command()
 def demo(host: Host = None, port: Port = None, database: Database = None, workers: Workers = None) -> None:
     """Serve with a sample: a test account, an API client, an order and a session to pay."""
-    settings = read_settings({"host": host, "port": port, "database": database, "workers": workers})
+    settings = read_settings({"host": host, "port": port, "database": database, "workers": workers, "demo": True})
     sock = _listen(settings)
     _print_sample(settings, *_run(settings, partial(_sample, settings)))
     _serve(settings, sock)
@@ -223,6 +223,10 @@ def _print_sample(settings: Settings, sample: Any, link: str) -> None:
 Open this link and pay the sample order, for example with the test card 4000 0000 0000 0002:
 
   {link}
+
+Or buy something in the demo shop, with the payment on a page of its own, in a frame or in a pop-out window:
+
+  {base}/demo/
 
 A token for the API:
 

@@ -45,6 +45,7 @@ from kasse.delivery.questions import Questions
 from kasse.delivery.telling import tell
 from kasse.delivery.watched import watched as watched_outgoing
 from kasse.delivery.worker import DeliveryWorker
+from kasse.demo import routes as demo
 from kasse.domain.access import ServerSecret
 from kasse.gateways.installed import GatewayNotUsable, all_gateways
 from kasse.gateways.port import Surroundings
@@ -151,9 +152,10 @@ def declared() -> list[Route]:
 def build_app(house: House) -> ASGIApp:
     """The whole application: the API and the payer's page."""
     routes = declared()
-    return build(
-        house, [*routes, *openapi.serve(routes).all], [*page.routes(house), *branding.routes(), *explorer.routes()]
-    )
+    pages = [*page.routes(house), *branding.routes(), *explorer.routes()]
+    if house.settings.demo:
+        pages += demo.routes(house)
+    return build(house, [*routes, *openapi.serve(routes).all], pages)
 
 
 def api_document(settings: Settings) -> dict[str, Any]:

@@ -35,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     express_timeout: float = 60.0
     private_targets: bool = False
     relaxed_urls: bool = False
+    demo: bool = False
     log_level: str = "info"
     max_under_way: int = 64
     max_waiting: int = 512

@@ -36,7 +36,7 @@ def clock() -> OwnTime:
 @pytest.fixture(scope="session")
 def server(clock: OwnTime) -> Iterator[Running]:
     """A server whose accounts may live in a time of their own."""
-    with running(clock=clock, look_up_after=1.0, gateway_timeout=5.0) as found:
+    with running(clock=clock, look_up_after=1.0, gateway_timeout=5.0, demo=True) as found:
         yield found
 
 

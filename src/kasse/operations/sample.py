@@ -8,6 +8,7 @@ import msgspec
 
 from kasse.domain import session as rules
 from kasse.domain.access import Caller
+from kasse.domain.history import OrderState
 from kasse.domain.paging import Filters, Page
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import ChosenItem, PaymentSession, SessionUrl
@@ -18,8 +19,9 @@ from kasse.store.port import Loads
 
 ACCOUNT_ID = "T12345678"
 SCOPES = ("admin:shopping", "admin:checkout", "admin:accounts")
-_ORDER: dict[str, Any] = {
-    "currency": "NOK",
+CURRENCY = "NOK"
+ORDER: dict[str, Any] = {
+    "currency": CURRENCY,
     "merchant_reference": "sample-1",
     "items": [
         {
@@ -78,33 +80,33 @@ async def is_there(house: House, sample: Sample) -> bool:
 
 async def open_session(house: House, sample: Sample) -> PaymentSession:
     """The newest session of the sample's newest order if it can still be paid, else a new one."""
-    caller = _caller()
+    merchant = caller()
     now = house.clock.now(sample.account_id)
 
-    async def query(loads: Loads) -> tuple[str | None, PaymentSession | None]:
+    async def query(loads: Loads) -> tuple[OrderState | None, PaymentSession | None]:
         newest = await loads.orders(sample.account_id, Filters(), Page(limit=1))
         if not newest or any(sums.left_to_pay != sums.payable for sums in newest[0].sums.values()):
             return None, None
-        order = newest[0].order
-        found = await loads.sessions_of(sample.account_id, order.id, Page(limit=1))
-        return order.id, found[0] if found else None
+        found = await loads.sessions_of(sample.account_id, newest[0].order.id, Page(limit=1))
+        return newest[0], found[0] if found else None
 
-    order, session = await house.store.read(query)
+    state, session = await house.store.read(query)
     if session is not None and rules.status_at(session, now) == "open":
         return session
-    if order is None:
+    if state is None:
         options = {"generate_order_id": "ALPHANUMERIC_9"}
-        draft = await drafts.create(house, caller, _ORDER, options)
-        [completed] = await drafts.complete(house, caller, draft.id)
-        order = completed.state.order.id
+        draft = await drafts.create(house, merchant, ORDER, options)
+        [completed] = await drafts.complete(house, merchant, draft.id)
+        state = completed.state
     base = house.settings.base_url
     request = SessionRequest(
-        items=tuple(ChosenItem(item["line_id"]) for item in _ORDER["items"]),
+        items=tuple(ChosenItem(line_id) for line_id in state.lines),
         profile_id="default",
         url=SessionUrl(return_url=f"{base}/demo/returned"),
     )
-    return await sessions.open_for_order(house, caller, order, request)
+    return await sessions.open_for_order(house, merchant, state.order.id, request)
 
 
-def _caller() -> Caller:
+def caller() -> Caller:
+    """Who acts for the sample's merchant."""
     return Caller(ACCOUNT_ID, "kasse demo", frozenset(SCOPES), "kasse-demo")

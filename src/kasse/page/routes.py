@@ -89,11 +89,6 @@ async def _embed_result(house: House, request: Request) -> Response:
     return answers.plain(request, states.get(error, "failed"), 200, request.query_params.get("sid", ""), result=True)
 
 
-async def _returned(house: House, request: Request) -> Response:
-    """Where the sample's payer ends: stands in for a merchant's page."""
-    return answers.plain(request, "cancelled" if request.query_params.get("error") else "paid", 200)
-
-
 async def _asset(request: Request) -> Response:
     found = render.asset(request.path_params["name"])
     if found is None:
@@ -119,5 +114,4 @@ _PLACES = (
     ("GET", "/sandbox/challenge/{transaction_id}", bank.challenge),
     ("POST", "/sandbox/challenge/{transaction_id}/{answer}", bank.answer),
     ("GET", "/sandbox/challenge/{transaction_id}/{answer}", bank.challenge),
-    ("GET", "/demo/returned", _returned),
 )
