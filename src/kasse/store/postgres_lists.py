@@ -62,22 +62,24 @@ def session_list(filters: SessionFilters, page: Page) -> tuple[str, list[Any]]:
     return paged(sql, start, page), values
 
 
-# Accounts with a clock of their own go by that.
-DUE_SESSIONS = """
-    SELECT doc FROM (
-        SELECT account_id, status, doc, expires_at FROM sessions AS s
-        WHERE room.id = $1 AND status IN ('open', 'paying') AND expires_at <= $2
-            AND NOT EXISTS (SELECT FROM account_clocks AS c WHERE c.account_id = s.account_id)
-        UNION ALL
-        SELECT s.account_id, s.status, s.doc, s.expires_at FROM account_clocks AS c JOIN sessions AS s
+# Accounts with a clock of their own go by that. Each half stops at the limit, however much has run out meanwhile.
+_CAN_END = """status = 'open' OR EXISTS (
+        SELECT FROM gateway_calls AS g WHERE g.account_id = s.account_id
+            AND g.key = s.doc::json ->> 'transaction_id' AND g.state = 'waiting_for_payer'
+    )"""
+DUE_SESSIONS = f"""
+    SELECT doc FROM ((
+        SELECT s.doc, s.expires_at FROM sessions AS s
+        WHERE room.id = $1 AND s.status IN ('open', 'paying') AND s.expires_at <= $2
+            AND NOT EXISTS (SELECT FROM account_clocks AS c WHERE c.account_id = s.account_id) AND ({_CAN_END})
+        ORDER BY s.expires_at LIMIT $3
+    ) UNION ALL (
+        SELECT s.doc, s.expires_at FROM account_clocks AS c JOIN sessions AS s
             ON s.account_id = c.account_id AND s.status IN ('open', 'paying')
             AND s.expires_at <= coalesce(c.stopped_at, $2 + c.ahead)
-        WHERE room.id = $1
-    ) AS over WHERE status = 'open' OR EXISTS (
-        SELECT FROM gateway_calls AS g WHERE g.account_id = over.account_id
-            AND g.key = over.doc::json ->> 'transaction_id' AND g.state = 'waiting_for_payer'
-    ) ORDER BY expires_at LIMIT $3
-"""
+        WHERE room.id = $1 AND ({_CAN_END}) ORDER BY s.expires_at LIMIT $3
+    )) AS over ORDER BY expires_at LIMIT $3
+"""  # noqa: S608
 
 
 def _narrowed(filters: Filters, values: list[Any]) -> str:

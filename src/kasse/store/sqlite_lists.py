@@ -13,21 +13,23 @@ ORDER = (
     "SELECT doc, status, payment_status, authorized, cancelled, captured, refunded, updated_at, version, last_hash "
     "FROM orders WHERE account_id = ? AND "
 )
-# Accounts with a clock of their own go by that.
-DUE_SESSIONS = """
-    SELECT doc FROM (
-        SELECT account_id, status, doc, expires_at FROM sessions
-        WHERE status IN ('open', 'paying') AND expires_at <= ?1
-            AND account_id NOT IN (SELECT account_id FROM account_clocks)
-        UNION ALL
-        SELECT sessions.account_id, sessions.status, sessions.doc, expires_at FROM account_clocks CROSS JOIN sessions
-            ON sessions.account_id = account_clocks.account_id AND sessions.status IN ('open', 'paying')
-            AND sessions.expires_at <= coalesce(stopped_at, ?1 + ahead)
-    ) AS over WHERE status = 'open' OR EXISTS (
-        SELECT 1 FROM gateway_calls WHERE account_id = over.account_id
-            AND key = json_extract(over.doc, '$.transaction_id') AND state = 'waiting_for_payer'
-    ) ORDER BY expires_at LIMIT ?2
-"""
+# Accounts with a clock of their own go by that. Each half stops at the limit, however much has run out meanwhile.
+_CAN_END = """status = 'open' OR EXISTS (
+        SELECT 1 FROM gateway_calls WHERE account_id = s.account_id
+            AND key = json_extract(s.doc, '$.transaction_id') AND state = 'waiting_for_payer'
+    )"""
+DUE_SESSIONS = f"""
+    SELECT doc FROM (SELECT * FROM (
+        SELECT s.doc, s.expires_at FROM sessions AS s WHERE s.status IN ('open', 'paying') AND s.expires_at <= ?1
+            AND s.account_id NOT IN (SELECT account_id FROM account_clocks) AND ({_CAN_END})
+        ORDER BY s.expires_at LIMIT ?2
+    ) UNION ALL SELECT * FROM (
+        SELECT s.doc, s.expires_at FROM account_clocks AS c CROSS JOIN sessions AS s
+            ON s.account_id = c.account_id AND s.status IN ('open', 'paying')
+            AND s.expires_at <= coalesce(c.stopped_at, ?1 + c.ahead)
+        WHERE ({_CAN_END}) ORDER BY s.expires_at LIMIT ?2
+    )) ORDER BY expires_at LIMIT ?2
+"""  # noqa: S608
 
 
 def order_list(account_id: str, filters: Filters, page: Page) -> tuple[str, tuple[Any, ...]]:
