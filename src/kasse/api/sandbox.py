@@ -119,6 +119,10 @@ class ClockReply(msgspec.Struct):
     stopped: bool
 
 
+def _clock_reply(call: Call, clock: AccountClock | None) -> ClockReply:
+    return ClockReply(rfc3339(call.house.clock.shown(clock)), clock is not None and clock.stopped_at is not None)
+
+
 @routes("GET", _CLOCK, "What time it is for the account", scopes=("admin:checkout",), reply=ClockReply)
 async def get_clock(call: Call) -> Any:
     return _clock_reply(call, await call.house.clock.of(call.caller))
@@ -132,8 +136,10 @@ async def get_clock(call: Call) -> Any:
     body=StopClock,
     body_required=False,
     reply=ClockReply,
+    renders=AccountClock,
+    render=_clock_reply,
 )
-async def stop_clock(call: Call) -> Any:
+async def stop_clock(call: Call) -> AccountClock:
     return await _set_clock(call, "stop", to=call.body.at)
 
 
@@ -144,8 +150,10 @@ async def stop_clock(call: Call) -> Any:
     scopes=("admin:checkout",),
     body=MoveClock,
     reply=ClockReply,
+    renders=AccountClock,
+    render=_clock_reply,
 )
-async def move_clock(call: Call) -> Any:
+async def move_clock(call: Call) -> AccountClock:
     body: MoveClock = call.body
     if (body.to is None) == (body.by is None):
         raise Refusal("missing_field", "expected one of to and by, got both or none", path="/to")
@@ -158,19 +166,15 @@ async def move_clock(call: Call) -> Any:
     "Let the account's clock go on from the time that it shows",
     scopes=("admin:checkout",),
     reply=ClockReply,
+    renders=AccountClock,
+    render=_clock_reply,
 )
-async def start_clock(call: Call) -> Any:
+async def start_clock(call: Call) -> AccountClock:
     return await _set_clock(call, "start")
 
 
-async def _set_clock(call: Call, step: Step, **how: Any) -> ClockReply:
-    changed = await call.house.clock.change(call.caller, step, **how)
+async def _set_clock(call: Call, step: Step, **how: Any) -> AccountClock:
+    changed = await call.house.clock.change(call.house.store, call.caller, step, **how)
     while await expire_due(call.house):
         pass
-    return _clock_reply(call, changed)
-
-
-def _clock_reply(call: Call, clock: AccountClock | None) -> ClockReply:
-    return ClockReply(
-        rfc3339(call.house.clock.now(call.account_id)), clock is not None and clock.stopped_at is not None
-    )
+    return changed

@@ -51,6 +51,13 @@ _INCLUDES = {
 }
 
 
+def _created_reply(call: Call, session: PaymentSession) -> Any:
+    reply = {"id": session.id, "url": call.link(f"/v1/view/{session.id}")}
+    if call.query("include_session") != "true":
+        return reply
+    return {**reply, "session": session_reply(session)}
+
+
 @routes(
     "POST",
     "/v1/sessions-profile",
@@ -59,8 +66,10 @@ _INCLUDES = {
     query=_INCLUDE_SESSION,
     body=CreateProfileSession,
     reply=CreatedReply,
+    renders=PaymentSession,
+    render=_created_reply,
 )
-async def create_from_profile(call: Call) -> Any:
+async def create_from_profile(call: Call) -> PaymentSession:
     return await _create(call, call.body, call.body.profile_id)
 
 
@@ -72,12 +81,16 @@ async def create_from_profile(call: Call) -> Any:
     query=_INCLUDE_SESSION,
     body=CreatePlainSession,
     reply=CreatedReply,
+    renders=PaymentSession,
+    render=_created_reply,
 )
-async def create(call: Call) -> Any:
+async def create(call: Call) -> PaymentSession:
     return await _create(call, call.body, None)
 
 
-async def _create(call: Call, body: CreateProfileSession | CreatePlainSession, profile_id: str | None) -> Any:
+async def _create(
+    call: Call, body: CreateProfileSession | CreatePlainSession, profile_id: str | None
+) -> PaymentSession:
     fields.currency(body.order.currency, "/order/currency")
     session_fields.check_express(body.express, body.order.items or ())
     in_app = (body.configuration or {}).get("channel") == "in_app"
@@ -90,11 +103,7 @@ async def _create(call: Call, body: CreateProfileSession | CreatePlainSession, p
         strict_amounts="strict-session-amounts" in session_fields.toggles(call),
         given=fields.given(call.raw, *_OWN_FIELDS, *fields.SESSION_READ_ONLY),
     )
-    session = await sessions.open_direct(call.house, call.caller, request)
-    reply = {"id": session.id, "url": call.link(f"/v1/view/{session.id}")}
-    if call.query("include_session") != "true":
-        return reply
-    return {**reply, "session": session_reply(session)}
+    return await sessions.open_direct(call.house, call.caller, request)
 
 
 _OWN_FIELDS = ("url", "order", "profile_id", "configuration", "expires_at", "discount_codes", "pay_lock")
@@ -157,8 +166,10 @@ async def get(call: Call) -> Any:
     body=UpdateSession,
     body_required=False,
     reply=CheckoutSession,
+    renders=PaymentSession,
+    render=lambda call, session: session_reply(session),
 )
-async def update(call: Call) -> Any:
+async def update(call: Call) -> PaymentSession:
     body: UpdateSession = call.body
     session_fields.check_express(body.express, (body.order.items if body.order else None) or ())
     change = Update(
@@ -167,7 +178,7 @@ async def update(call: Call) -> Any:
         customer=body.customer,
         strict="strict-session-amounts" in session_fields.toggles(call),
     )
-    changed = await session_updates.update(
+    return await session_updates.update(
         call.house,
         call.caller,
         call.path("session_id"),
@@ -176,7 +187,6 @@ async def update(call: Call) -> Any:
         remove_lock=body.remove_lock,
         force_callback=call.query("force_shipping_address_callback") == "true",
     )
-    return session_reply(changed)
 
 
 @routes(

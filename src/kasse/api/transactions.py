@@ -15,7 +15,7 @@ from kasse.api.wire import Amount, LineId, Text, pointer
 from kasse.domain.ledger import LineAmount
 from kasse.domain.paging import Page
 from kasse.domain.refusals import Refusal
-from kasse.domain.transaction import CallKind
+from kasse.domain.transaction import CallKind, Transaction
 from kasse.operations import transactions
 from kasse.operations.transactions import Confirmation, OperationRequest
 
@@ -120,12 +120,12 @@ async def get(call: Call) -> Any:
     scopes=WRITE_CHECKOUT,
     body=Update,
     reply=TransactionReply,
+    renders=Transaction,
+    render=lambda call, transaction: transaction_reply(transaction),
 )
-async def update(call: Call) -> Any:
+async def update(call: Call) -> Transaction:
     body: Update = call.body
-    return transaction_reply(
-        await transactions.update(call.house, call.caller, call.path("transaction_id"), body.merchant_reference_2)
-    )
+    return await transactions.update(call.house, call.caller, call.path("transaction_id"), body.merchant_reference_2)
 
 
 @routes(

@@ -34,6 +34,10 @@ class AccountClocks:
         now = self._clock.now(account_id)
         return rules.time_of(self._known.get(account_id), now) if account_id in self._known else now
 
+    def shown(self, clock: AccountClock | None) -> datetime:
+        """The time that an account's clock shows, also one that nobody goes by yet."""
+        return rules.time_of(clock, self._clock.now())
+
     def learn(self, account_id: str, clock: AccountClock | None) -> None:
         """Go by this from now on; None is no clock of its own."""
         if clock is not None:
@@ -58,13 +62,16 @@ class AccountClocks:
 
     async def change(
         self,
+        store: Store,
         caller: Caller,
         step: Step,
         *,
         to: datetime | None = None,
         by: timedelta | None = None,
     ) -> AccountClock:
-        """Stop, move or start an account's clock. ``to`` is the time it shall show, ``by`` how far it shall move.
+        """Stop, move or start an account's clock. ``store`` is the request's own.
+
+        ``to`` is the time it shall show, ``by`` how far it shall move.
 
         Raises ``Refusal``: not_in_production, account_not_found, wrong_value.
         """
@@ -89,7 +96,7 @@ class AccountClocks:
             stored = msgspec.structs.replace(after, version=1 if found is None else found.version + 1)
             return stored, (stored,)
 
-        changed = await self._store.change(decide)
+        changed = await store.change(decide)
         self.learn(account_id, changed)
         return changed
 
