@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import parts, picture
+from benchmarks import parts, picture, targets
 from benchmarks.machine import described, postgres
 from benchmarks.part import FULL, QUICK, Part
 
@@ -37,7 +37,9 @@ def main() -> None:
         for name in options.only or PARTS:
             found[name] = PARTS[name](server, effort)
             print(f"\n{found[name].text()}", flush=True)
-    tables = "\n\n".join([head, *(part.text() for part in found.values())])
+    asked_for = targets.text(found)
+    print(f"\n{asked_for}", flush=True)
+    tables = "\n\n".join([head, *(part.text() for part in found.values()), asked_for])
     (options.out / "tables.md").write_text(tables + "\n")
     (options.out / "figures.json").write_bytes(msgspec.json.format(msgspec.json.encode(found)))
     for file in picture.draw(found, options.out):
