@@ -12,6 +12,12 @@ from tests.running import PATIENCE_S, Json, Running, running
 
 pytestmark = pytest.mark.browser
 
+LIES_OVER = """([button, place]) => {
+    const [a, b] = [button, place].map((each) => each.getBoundingClientRect());
+    const frame = document.querySelector("iframe").getBoundingClientRect();
+    return Math.abs(a.left - frame.left - b.left) < 1.5 && Math.abs(a.top - frame.top - b.top) < 1.5;
+}"""
+
 
 @pytest.fixture
 def demo(server: Running) -> str:
@@ -56,8 +62,11 @@ def test_the_payer_pays_in_the_shop(payer: Payer, demo: str, card: str) -> None:
 
 def test_the_payer_pays_in_a_window_of_its_own(payer: Payer, demo: str) -> None:
     checks_out(payer, demo, "In a window of its own")
+    button = payer.page.locator("#checkout > button")
+    place = payer.page.frame_locator("iframe").locator("[data-pop-out-place]")
+    payer.page.wait_for_function(LIES_OVER, arg=[button.element_handle(), place.element_handle()])
     with payer.page.expect_popup() as opening:
-        payer.page.locator("#checkout > button").click()
+        button.click()
     window = Payer(payer.context, opening.value, payer.complaints, payer.hosts)
     window.pay(PAID)
     is_thanked(payer)

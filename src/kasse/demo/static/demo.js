@@ -62,7 +62,8 @@
     }
     button.textContent = message.openLabel;
     button.disabled = message.disabled === "true";
-    const { top, left, right } = message;
+    // The place within the frame is told in pixels, without the unit.
+    const [top, left, right] = [message.top, message.left, message.right].map((length) => `${length}px`);
     Object.assign(button.style, message.styles, { top, left, right });
   }
 
