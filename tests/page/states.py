@@ -216,10 +216,105 @@ def not_found(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
 
 
 def unavailable(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
-    """An express session whose shipping nobody has chosen yet."""
-    option = {"id": "post", "line_id": 9, "amount": 5000, "title": "Post"}
-    payer.open(shopping.session(shopping.cart(), express={"shipping_options": [option]}), **query)
+    """A session whose ways to pay have all been turned off."""
+    off = {"dintero_psp": {"creditcard": {"payability": "disabled_by_gateway"}}}
+    payer.open(shopping.direct_session(configuration=off), **query)
     payer.sees("unavailable")
+
+
+WAYS = {
+    "swish": {"swish": {"enabled": True}},
+    "dintero": {
+        "external": {
+            "enabled": True,
+            "display": {
+                "payment_method_label": "Pay at the counter",
+                "button_label": "Order and pay later",
+                "content": {"title": "In our shop", "description": "By cash or card when you collect it."},
+                "terms": [{"ref": "a", "label": "Our terms", "href": "https://shop.example/terms"}],
+            },
+        },
+        "zero": {"enabled": True},
+    },
+}
+THEME = {"primary": "#e4572e", "backdrop": "#12355b", "cardRadius": 4, "buttonRadius": "26px"}
+
+
+def several_ways(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    payer.open(shopping.direct_session(configuration=WAYS), **query)
+    payer.sees("ready")
+
+
+def nothing_to_pay(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    payer.open(shopping.session(shopping.order(0), configuration=WAYS), **query)
+    payer.sees("ready")
+
+
+def themed(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    payer.open(shopping.direct_session(configuration={"theme": THEME}), **query)
+    payer.sees("ready")
+
+
+OPTIONS = [
+    {
+        "id": "post",
+        "line_id": "post-1",
+        "amount": 4900,
+        "title": "Parcel locker",
+        "operator": "Post",
+        "description": "Station",
+    },
+    {
+        "id": "post",
+        "line_id": "post-2",
+        "amount": 4900,
+        "title": "Parcel locker",
+        "operator": "Post",
+        "description": "Harbour",
+    },
+    {"id": "bike", "line_id": "bike-1", "amount": 9900, "title": "To your door", "operator": ""},
+]
+ADDRESS = {
+    "first_name": "Kari",
+    "last_name": "Nordmann",
+    "address_line": "Storgata 1",
+    "postal_code": "0155",
+    "postal_place": "Oslo",
+    "country": "NO",
+    "email": "kari@example.com",
+}
+EXPRESS: Json = {"shipping_options": OPTIONS}
+
+
+def express_address(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    both = {"allow_different_billing_shipping_address": ["b2c", "b2b"]}
+    payer.open(shopping.direct_session(express=EXPRESS, configuration=both), **query)
+    payer.sees("express")
+
+
+def express_shipping(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    codes = {"callback_url": f"{shopping.merchant.base}/codes", "max_count": 1}
+    express = {**EXPRESS, "discount_codes": codes}
+    payer.open(shopping.direct_session(express=express, order={"shipping_address": ADDRESS}), **query)
+    payer.sees("express")
+
+
+def express_ready(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    express_shipping(shopping, payer, query)
+    payer.page.locator("[name=option]").last.check()
+    payer.sees("ready")
+
+
+def framed(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    """As it is in a frame, by itself."""
+    payer.open(shopping.session(shopping.cart()), ui="inline", **query)
+    payer.sees("ready")
+
+
+def launcher(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    """As it is in a frame, by itself."""
+    payer.open(shopping.session(shopping.cart()), role="pop_out_launcher", **query)
+    payer.sees("ready")
 
 
 STATES: dict[str, Leads] = {
@@ -242,5 +337,13 @@ STATES: dict[str, Leads] = {
         expired,
         not_found,
         unavailable,
+        several_ways,
+        nothing_to_pay,
+        themed,
+        express_address,
+        express_shipping,
+        express_ready,
+        framed,
+        launcher,
     )
 }

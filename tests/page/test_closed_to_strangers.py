@@ -115,7 +115,7 @@ def test_in_production_only_the_site_that_the_payer_returns_to_may_put_the_page_
         payer.page.evaluate(PUT_INTO_A_FRAME, opened["url"])
     payer.page.goto(f"{shopping.merchant.base}/done")
     payer.page.evaluate(PUT_INTO_A_FRAME, opened["url"])
-    expect(payer.page.frame_locator("iframe").locator("body")).to_have_attribute("data-state", "ready")
+    expect(payer.page.frame_locator("iframe").locator("body")).to_have_attribute("data-state", "unavailable")
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,40 @@ def test_an_order_that_is_being_paid_cannot_be_locked(shopping: Shopping, payer:
     cart.is_told("onSessionLockFailed")
 
 
+def test_the_shop_locks_changes_and_refreshes_the_order(shopping: Shopping, payer: Payer) -> None:
+    session = shopping.direct_session()
+    cart = Cart.opens(shopping, payer, session, handlers=["onSession", "onSessionLocked", "onPayment"])
+    cart.waits_for("SessionLoaded")
+    cart.fill()
+    lock_id = cart.page.evaluate("checkout.lockSession()")["pay_lock_id"]
+    assert cart.is_told("onSessionLocked")["pay_lock_id"] == lock_id
+    expect(cart.number).to_be_disabled()
+    expect(cart.pay_button).to_be_disabled()
+    expect(cart.frame.get_by_text("The shop is updating your order.")).to_be_visible()
+    changed = {"order": {"amount": 12_500, "items": [shopping.item(12_500)]}}
+    shopping.shop.ok("PUT", f"/v1/sessions/{session['id']}", changed)
+    refreshed = cart.page.evaluate("checkout.refreshSession()")
+    assert refreshed["session"]["order"]["amount"] == 12_500
+    expect(cart.pay_button).to_have_text("Pay NOK\xa0125.00")
+    expect(cart.number).to_be_enabled()
+    expect(cart.number).to_have_value("4000 0000 0000 0002")
+    cart.pay_button.click()
+    transaction = shopping.shop.transaction(cart.is_told("onPayment")["transaction_id"])
+    assert transaction["amount"] == 12_500
+
+
+def test_a_change_by_the_merchant_alone_shows_in_the_frame(shopping: Shopping, payer: Payer) -> None:
+    session = shopping.direct_session()
+    cart = Cart.opens(shopping, payer, session)
+    cart.waits_for("SessionLoaded")
+    cart.number.fill("4000 1")
+    changed = {"order": {"amount": 7_500, "items": [shopping.item(7_500)]}}
+    shopping.shop.ok("PUT", f"/v1/sessions/{session['id']}?update_without_lock=true", changed)
+    assert cart.waits_for("SessionUpdated")["session"]["order"]["amount"] == 7_500
+    expect(cart.pay_button).to_have_text("Pay NOK\xa075.00")
+    expect(cart.number).to_have_value("4000 1")
+
+
 VALIDATES = """{ onValidateSession: (event, checkout, callback) => {
     told.push(["onValidateSession", { type: event.type, session: event.session }]);
     window.answer = callback;

@@ -13,8 +13,8 @@ from kasse.operations import transactions
 from kasse.operations.house import House
 from kasse.page import answers, render
 from kasse.page.callers import account_in
-from kasse.page.languages import direction, texts
-from kasse.page.present import money, see
+from kasse.page.languages import direction, money, texts
+from kasse.page.present import see
 from kasse.page.view import ChallengeView, page_data
 
 

@@ -15,6 +15,8 @@ from babel import Locale
 from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal
 
+from kasse.domain.money import exponent
+
 FALLBACK = "en"
 LANGUAGES = ("en", "nb", "sv", "da", "fi", "de")
 
@@ -60,6 +62,15 @@ def money_text(amount_minor: int, currency: str, exponent: int, language: str) -
     )
     # CLDR wants a space between a currency's letters and the digits; Babel leaves it out.
     return _LETTER_THEN_DIGIT.sub("\\1\N{NO-BREAK SPACE}", text).replace("-", "\N{MINUS SIGN}")
+
+
+def money(amount: int, currency: str, language: str) -> str:
+    """An amount as our own table of currencies counts its minor units."""
+    return money_text(amount, currency, exponent(currency), language)
+
+
+def locale(language: str) -> Locale:
+    return _locale(_known(language))
 
 
 def quantity_text(quantity: Decimal | float, language: str) -> str:

@@ -34,12 +34,13 @@ _MISTAKES = {
 async def pay(house: House, request: Request) -> Response:
     session_id = request.path_params["session_id"]
     form = await read_form(request)
+    method = form.get("payment_product_type", CARD)
     card = _card(form)
     caller = payer(request, session_id)
     try:
-        payments.check_card(house, caller.account_id, CARD, card)
+        payments.check_card(house, caller.account_id, method, card)
         await payments.start_over(house, caller.account_id, session_id)
-        settled = await payments.pay(house, caller, session_id, CARD, card)
+        settled = await payments.pay(house, caller, session_id, method, card)
     except CardRefused as refused:
         return await _show_mistake(house, request, session_id, refused, form)
     except Refusal as refusal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,21 +14,24 @@ import msgspec
 
 from kasse.domain import session as rules
 from kasse.domain.callbacks import return_href, with_parameters
-from kasse.domain.money import exponent
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import PaymentSession
 from kasse.operations import payments
 from kasse.operations.house import House
 from kasse.operations.orders import load as load_order
 from kasse.page.declines import decline_text
+from kasse.page.express_view import express_view
 from kasse.page.framing import frame_ancestors
-from kasse.page.languages import direction, money_text, quantity_text, texts
+from kasse.page.languages import direction, money, quantity_text, texts
+from kasse.page.methods import method_views, offered_types
+from kasse.page.theme import theme_css
 from kasse.page.view import PageLine, PayView, State, page_data
 from kasse.page.visit import POP_OUT_LAUNCHER, Visit
 from kasse.store.port import Loads
 
 PAYABLE: frozenset[State] = frozenset({"ready", "declined", "challenge"})
 OVER: frozenset[State] = frozenset({"paid", "failed", "cancelled"})
+EXPRESS: frozenset[State] = frozenset({"express", "ready", "declined"})
 _LASTING: frozenset[State] = OVER | {"expired", "paid_elsewhere"}
 _STATES: dict[str, State] = {
     "line_being_paid": "locked_elsewhere",
@@ -108,6 +112,10 @@ async def see(house: House, account_id: str, session_id: str) -> Seen:
         return Seen(session, status, name)
     if refusal is not None:
         return Seen(session, _STATES.get(refusal.reason, "unavailable"), name)
+    if not _is_shipped(session):
+        return Seen(session, "express", name)
+    if not offered_types(house, session):
+        return Seen(session, "unavailable", name)
     return Seen(session, "declined" if session.last_error else "ready", name)
 
 
@@ -116,7 +124,6 @@ async def _in_the_way(loads: Loads, session: PaymentSession) -> Refusal | None:
     if session.status != "open":
         return None
     try:
-        rules.require_shipping(session)
         if session.order is None:
             return None
         state = await load_order(loads, session.account_id, session.order, {item.line_id for item in session.items})
@@ -127,30 +134,44 @@ async def _in_the_way(loads: Loads, session: PaymentSession) -> Refusal | None:
     return None
 
 
+def _is_shipped(session: PaymentSession) -> bool:
+    """Whether an express session knows all that it has to before it is paid; others do."""
+    try:
+        rules.require_shipping(session)
+    except Refusal:
+        return False
+    return True
+
+
 def pay_view(
     house: House,
     seen: Seen,
     visit: Visit,
     field_errors: Mapping[str, str] | None = None,
     entered: Mapping[str, str] | None = None,
+    *,
+    editing: bool = False,
+    express_entered: Mapping[str, str] | None = None,
+    express_errors: Mapping[str, str] | None = None,
 ) -> PayView:
-    """The page of a session in its state."""
+    """The page of a session in its state. ``editing`` where the payer wants to change his address."""
     session, language = seen.session, visit.language
     now = house.clock.now(session.account_id)
     payable = seen.state in PAYABLE
     base = f"/v1/view/{quote(session.id)}"
     own = seen.action_url is None or is_own(house, seen.action_url)
+    words, total = texts(language), money(session.amount, session.currency, language)
     return PayView(
         session_id=session.id,
-        state="loading" if visit.loading and payable else seen.state,
+        state="loading" if visit.loading and seen.state in PAYABLE | EXPRESS else seen.state,
         language=language,
         direction=direction(language),
-        texts=texts(language),
+        texts=words,
         merchant_name=seen.merchant_name,
         merchant_logo_url=_logo(session.given.get("merchant")),
         terms_url=session.url.merchant_terms_url,
         lines=tuple(_line(item, session.currency, language) for item in _items(session)),
-        total_text=money(session.amount, session.currency, language),
+        total_text=total,
         currency=session.currency,
         is_test=session.account_id.startswith("T"),
         message=decline_text(session.last_error, language) if seen.state == "declined" else None,
@@ -159,17 +180,44 @@ def pay_view(
         this_month=f"{now:%Y-%m}",
         return_href=seen.href,
         pay_action=f"{base}/pay?{visit.query}" if payable else None,
-        cancel_action=f"{base}/cancel?{visit.query}" if payable else None,
+        cancel_action=f"{base}/cancel?{visit.query}" if payable or seen.state == "express" else None,
+        methods=method_views(house, session, words, total, _last_method(session)) if payable else (),
+        express=express_view(
+            session,
+            language,
+            base,
+            visit.query,
+            editing=editing or express_entered is not None,
+            entered=express_entered,
+            errors=express_errors,
+        )
+        if seen.state in EXPRESS
+        else None,
+        theme_href=theme_href(session),
         challenge_url=seen.action_url and along(house, seen.action_url, visit),
         leaves_frame=visit.inline and not own,
         locked=rules.lock_at(session, now) is not None,
         data=_data(seen, visit, now),
         inline=visit.inline,
         embedded=visit.embedded,
-        launcher=visit.role == POP_OUT_LAUNCHER and payable,
+        launcher=visit.role == POP_OUT_LAUNCHER and (payable or seen.state == "express"),
         hides_test=visit.asks("hide_test_message"),
         frame_ancestors=seen.frame_ancestors,
     )
+
+
+def _last_method(session: PaymentSession) -> str | None:
+    """What the payer has tried last."""
+    tried = (each.details for each in reversed(session.events) if each.name == "ADD_PAYMENT_INFORMATION")
+    return next((str(details.get("payment_product_type")) for details in tried), None)
+
+
+def theme_href(session: PaymentSession) -> str | None:
+    """Where the browser finds the merchant's colours; the name changes with them, so the answer may be kept."""
+    css = theme_css(session.configuration.get("theme"))
+    if not css:
+        return None
+    return f"/v1/view/{quote(session.id)}/theme.css?{hashlib.sha256(css.encode()).hexdigest()[:16]}"
 
 
 def _data(seen: Seen, visit: Visit, now: datetime) -> dict[str, str]:
@@ -211,10 +259,6 @@ def along(house: House, url: str, visit: Visit) -> str:
 
 def is_own(house: House, url: str) -> bool:
     return url.startswith(f"{house.settings.base_url}/")
-
-
-def money(amount: int, currency: str, language: str) -> str:
-    return money_text(amount, currency, exponent(currency), language)
 
 
 def _items(session: PaymentSession) -> list[Mapping[str, Any]]:

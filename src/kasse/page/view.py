@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from kasse.page.express_view import ExpressView
 from kasse.page.framing import ANYONE
 from kasse.page.languages import direction, texts
+from kasse.page.methods import MethodView
 from kasse.page.visit import Visit
 
 State = Literal[
-    "ready",  # the card form
+    "express",  # an address or a way of shipping is missing before anything can be paid
+    "ready",  # the ways to pay
     "declined",  # the bank said no; the card form again, empty
     "locked_elsewhere",  # another payer pays these lines right now
     "paid_elsewhere",  # another payer has paid them: nothing is left
@@ -74,6 +77,9 @@ class PayView:
     pay_action: str | None = None
     cancel_action: str | None = None
     challenge_url: str | None = None
+    methods: tuple[MethodView, ...] = ()
+    express: ExpressView | None = None
+    theme_href: str | None = None
     leaves_frame: bool = False
     locked: bool = False
     data: Mapping[str, str] = field(default_factory=dict)
@@ -102,6 +108,7 @@ class ChallengeView:
     data: Mapping[str, str] = field(default_factory=dict)
     inline: bool = False
     embedded: bool = False
+    theme_href: str | None = None
 
 
 def plain_view(state: State, visit: Visit, session_id: str = "", result: bool = False) -> PayView:

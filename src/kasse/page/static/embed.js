@@ -140,9 +140,26 @@
     });
   }
 
-  // The shop's own page asks its server what it costs to send to an address: see express.js.
+  // Where the shop's own page asks its server what an address costs, it changes the session meanwhile: locked, so
+  // that nobody pays. A lock that it leaves on is taken off again.
   if (page.addressCallback) {
-    kasse.askForAddress = async (session) => ask("AddressCallback", { session }, "AddressCallbackResult");
+    kasse.askForAddress = async (form) => {
+      try {
+        const locked = await fetch(`${page.session}/lock`, { method: "POST" });
+        if (!locked.ok) return words("offline");
+        const { pay_lock_id } = (await locked.json()).pay_lock;
+        const session = await fetchSession();
+        const entries = [...new FormData(form)].filter(([name, value]) => value && !name.startsWith("billing_"));
+        const { customer_type, ...address } = Object.fromEntries(entries);
+        const wished = { ...session, order: { ...session.order, shipping_address: address } };
+        const result = await ask("AddressCallback", { session: wished }, "AddressCallbackResult");
+        await fetch(`${page.session}/lock?pay_lock_id=${pay_lock_id}`, { method: "DELETE" });
+        if (result === null) return words("silent");
+        return result.success ? null : result.error || words("refused");
+      } catch {
+        return words("offline");
+      }
+    };
   }
 
   // -- the pop-out and its button in the shop's page

@@ -7,7 +7,7 @@
   // What the other scripts of the page use. Whoever adds to "before" is asked before a payment is sent: null lets
   // it go, a text is told to the payer instead. "busy" while this page pays, "held" while the shop changes the
   // order, "away" while the payer is in a pop-out.
-  const kasse = (window.kasse = { before: [], busy: false, held: false, away: false, refresh, tell, hold, release, leave });
+  const kasse = (window.kasse = { before: [], busy: false, held: false, away: false, refresh, tell, hold, release, leave, choose });
 
   const ANY_LENGTH = [12, 13, 14, 15, 16, 17, 18, 19];
   const BRANDS = [
@@ -169,6 +169,44 @@
     form.noValidate = true;
   }
 
+  // -- the steps of express, and the choice of a method
+
+  function setUpStep(form) {
+    const button = form.querySelector("[type=submit]");
+    const label = form.querySelector("[data-label]");
+    const status = form.querySelector("[data-status]");
+
+    const setBusy = (now) => {
+      kasse.busy = now;
+      button.setAttribute("aria-busy", now);
+      if (now) label.textContent = button.dataset.busy;
+      status.textContent = now ? status.dataset.busy : "";
+    };
+
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      if (kasse.busy) return;
+      const text = label.textContent;
+      setBusy(true);
+      const obstacle = form.matches("[data-address-form]") && kasse.askForAddress ? await kasse.askForAddress(form) : null;
+      if (obstacle === null) return form.submit();
+      setBusy(false);
+      label.textContent = text;
+      tell(obstacle);
+    });
+    if (form.matches("[data-choice-form]")) form.addEventListener("change", () => form.requestSubmit());
+  }
+
+  function setUpMethods() {
+    for (const method of document.querySelectorAll("[data-method]")) {
+      method.addEventListener("toggle", () => { if (method.open) kasse.chosen?.(method.dataset.method); });
+    }
+  }
+
+  function choose(type) {
+    for (const method of document.querySelectorAll("[data-method]")) method.open = method.dataset.method === type;
+  }
+
   // Whether something stands in the way of a payment: null, or what to tell. Nothing has been sent by then.
   async function findObstacle() {
     try {
@@ -301,6 +339,8 @@
   }
 
   document.querySelectorAll("[data-card-form]").forEach(setUpForm);
+  document.querySelectorAll("[data-step-form]").forEach(setUpStep);
+  setUpMethods();
   document.querySelectorAll("[data-pay-form]").forEach((form) => setUpPaying(form, () => true));
   document.querySelectorAll("[data-once], [data-cancel-form]").forEach(setUpOnce);
   // A page that was kept as it was left may be long out of date. Its address may be a form's: no reload().
