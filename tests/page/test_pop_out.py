@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from kasse.page import paying, present
 from tests.page.browsing import CONFIRM, Payer
 from tests.page.embedding import Cart
 from tests.page.states import Shopping
@@ -126,3 +127,22 @@ def test_a_pop_out_whose_shop_has_gone_leads_to_it_by_itself(shopping: Shopping,
     payer.page.goto(f"{shopping.server.base_url}/?ui=fullscreen&role=pop_out_payment&sid={session['id']}&sdk=0.8.30")
     payer.pay()
     payer.is_at_the_shop()
+
+
+def test_a_pop_out_stays_one_when_the_payer_comes_back_from_elsewhere(
+    shopping: Shopping, payer: Payer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test bank stands in for one on a site of its own, which takes nothing of the visit along."""
+    for module in (paying, present):
+        monkeypatch.setattr(module, "is_own", lambda house, url: False)
+    cart = opens(shopping, payer)
+    with cart.pop_out() as window:
+        window.pay(CONFIRM)
+        window.sees("bank")
+        assert "role" not in window.page.url
+        [cookie] = payer.context.cookies()
+        assert cookie["httpOnly"]
+        assert cookie["path"] == f"/v1/sessions/{cart.session['id']}/redirect"
+        window.page.get_by_role("button", name="Approve").click()
+    assert cart.is_told("onPayment")["type"] == "SessionPaymentAuthorized"
+    assert shopping.merchant.returns() == []

@@ -5,7 +5,7 @@ The session id is the secret that opens the page: it is kept out of referrers an
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, unquote
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -22,8 +22,20 @@ HEADERS = {
 }
 
 
+VISIT = "kasse_visit"
+
+
 def visit_of(request: Request) -> Visit:
-    return read_visit(request.query_params, request.headers)
+    """By the address; for a payer who comes back from elsewhere by what ``remember`` has left with his browser."""
+    query = {**dict(parse_qsl(unquote(request.cookies.get(VISIT, "")))), **request.query_params}
+    return read_visit(query, request.headers)
+
+
+def remember(response: Response, visit: Visit, session_id: str, secure: bool) -> None:
+    """Have the browser keep the visit while the payer is at an address that is not ours: none of it comes back with
+    him from there. The cookie goes to nothing but the address that he comes back to."""
+    path = f"/v1/sessions/{quote(session_id)}/redirect"
+    response.set_cookie(VISIT, quote(visit.query), 3600, path=path, secure=secure, httponly=True, samesite="lax")
 
 
 def page(view: PayView, status: int = 200) -> Response:

@@ -52,7 +52,10 @@ async def pay(house: House, request: Request) -> Response:
     if settled.call.state == "waiting_for_payer" and url:
         visit = answers.visit_of(request)
         if is_own(house, url) or not visit.inline:
-            return RedirectResponse(along(house, url, visit), 303)
+            response = RedirectResponse(along(house, url, visit), 303)
+            if visit.embedded and not is_own(house, url):
+                answers.remember(response, visit, session_id, house.settings.base_url.startswith("https:"))
+            return response
     return await _send_on(house, request, session_id)
 
 
