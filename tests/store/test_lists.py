@@ -41,6 +41,13 @@ async def test_orders_are_found_by_what_is_said_of_them(store: Store) -> None:
     assert await _found(store, marks=(("store_id", ("oslo",)),)) == ["order-2"]
     assert await _found(store, marks=(("itinerary_travel_mode", ("FERRY",)),)) == ["order-3"]
     assert await _found(store, marks=(("merchant_reference", ("c",)),)) == []
+    named = await store.read(lambda loads: loads.order(ACCOUNT, "order-2", ()))
+    assert named is not None
+    ids = (named.order.order_id, "none")
+    assert await _found(store, order_ids=ids) == ["order-2"]
+    assert await _found(store, order_ids=ids, marks=(("store_id", ("oslo",)),)) == ["order-2"]
+    assert await _found(store, order_ids=ids, marks=(("itinerary_travel_mode", ("FERRY",)),)) == []
+    assert await _found(store, order_ids=ids, status=("closed",)) == []
 
 
 @pytest.mark.parametrize("marks", [(), (("customer_id", ("kari",)),), (("customer_id", ("kari", "ola")),)])

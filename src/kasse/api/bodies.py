@@ -83,6 +83,9 @@ async def _order(call: Call, order: str, delivery: Delivery) -> dict[str, Any]:
         events = details.events or []
         details = orders.OrderDetails(details.state, details.entries, None, details.sessions)
         event = next((each for each in events if each.seq == delivery.seq), None)
-        return {"order": order_reply(call, details), **({"order_event": event_reply(event)} if event else {})}
+        told = {"order": order_reply(call, details)}
+        if event is not None:
+            told["order_event"] = event_reply(call, details.state.order.order_id, event)
+        return told
 
     return await call.house.store.read(query)

@@ -8,12 +8,12 @@ import msgspec
 from msgspec import Meta
 
 from kasse.api import fields, lists
-from kasse.api.fields import Currency, Item, JsonObject, OrderId, OrderOption
+from kasse.api.fields import Item, JsonObject, OrderOption
 from kasse.api.lists import DRAFT_FILTERS
 from kasse.api.order_replies import OrderReply, item_reply, order_reply, request_reply
 from kasse.api.routes import READ_SHOPPING, WRITE_SHOPPING, Call, Routes
 from kasse.api.wire import Reference, line_id
-from kasse.domain.order import Draft, payable, totals
+from kasse.domain.order import Draft, manual_discount, payable, totals
 from kasse.domain.refusals import Refusal
 from kasse.domain.times import rfc3339
 from kasse.operations import drafts
@@ -23,18 +23,10 @@ routes = Routes("drafts")
 _BASE = "/v1/accounts/{aid}/shopping/draft_orders"
 
 
-class DraftOrder(msgspec.Struct):
+class DraftOrder(fields.NewOrder, kw_only=True):
     """The order in the making. Its totals are worked out by the server."""
 
-    currency: Currency
-    items: list[Item] = []
-    order_id: OrderId | None = None
-    merchant_reference: Reference | None = None
-    customer: JsonObject | None = None
-    shipping_address: fields.Address | None = None
-    billing_address: fields.Address | None = None
-    store: JsonObject | None = None
-    metadata: JsonObject | None = None
+    items: list[Item] = msgspec.field(default_factory=list)
 
 
 class DraftOptions(msgspec.Struct):
@@ -44,6 +36,7 @@ class DraftOptions(msgspec.Struct):
     order_id: Reference | None = None
     replace: Literal["order"] | None = None
     split_draft: bool | None = None
+    payout: bool | JsonObject | None = None
     multiple_authorizations: bool | None = None
     serial_order_number_suffix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,20}$(?!\n)")] | None = None
 
@@ -63,6 +56,8 @@ class DraftReply(msgspec.Struct):
     created_by: str
     updated_at: str
     _links: list[fields.Link]
+    deleted_at: str | None = None
+    deleted_by: str | None = None
 
 
 class CompletedReply(msgspec.Struct):
@@ -203,6 +198,13 @@ async def complete(call: Call) -> list[OrderDetails]:
     return await drafts.complete(call.house, call.caller, call.path("draft_id"))
 
 
+def _deleted(draft: Draft) -> dict[str, Any]:
+    """When and by whom; nothing changes a draft after that."""
+    if draft.status != "deleted":
+        return {}
+    return {"deleted_at": rfc3339(draft.updated_at), "deleted_by": draft.notes[-1].created_by}
+
+
 def draft_reply(call: Call, draft: Draft) -> dict[str, Any]:
     gross, net = totals(draft.lines)
     path = f"/v1/accounts/{draft.account_id}/shopping/draft_orders/{draft.id}"
@@ -215,6 +217,7 @@ def draft_reply(call: Call, draft: Draft) -> dict[str, Any]:
             "gross_amount": gross,
             "net_amount": net,
             "total_discount": gross - net,
+            "total_manual_discount_amount": manual_discount(draft.lines),
             "items": [item_reply(line, payable(line)) for line in draft.lines],
         },
         "options": draft.options,
@@ -232,5 +235,6 @@ def draft_reply(call: Call, draft: Draft) -> dict[str, Any]:
         "created_at": rfc3339(draft.created_at),
         "created_by": draft.created_by,
         "updated_at": rfc3339(draft.updated_at),
+        **_deleted(draft),
         "_links": [{"href": call.link(path), "rel": "self"}],
     }

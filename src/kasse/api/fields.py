@@ -13,12 +13,13 @@ import msgspec
 from msgspec import Meta
 
 from kasse.api.wire import Amount, LineId, Reference, Text, Time, http_url, line_id
-from kasse.domain.ledger import LineAmount
+from kasse.domain.ledger import LineAmount, check_splits
 from kasse.domain.money import EXPONENTS, unknown_currency
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import SessionUrl
 
 Currency = Annotated[str, Meta(description="ISO 4217 code.", examples=["NOK"])]
+Unrounded = Annotated[Text, Meta(description="The amount before rounding, as a decimal number.", examples=["27920.22"])]
 Quantity = Annotated[float, Meta(gt=0, le=1_000_000_000)]
 JsonObject = dict[str, Any]
 Configuration = Annotated[JsonObject, Meta(description="What differs from the profile, for this session only.")]
@@ -30,25 +31,41 @@ OrderId = Annotated[
 
 class DiscountLine(msgspec.Struct):
     amount: Annotated[Amount, Meta(description="Taken off the line's gross amount.")]
+    amount_dwh: Unrounded | None = None
     percentage: float | None = None
-    discount_type: str | None = None
+    discount_type: Annotated[str, Meta(max_length=255, examples=["manual"])] | None = None
+    discount_subtype: Text | None = None
+    discount_id: Text | None = None
     description: Text | None = None
 
 
 class TaxLine(msgspec.Struct):
     amount: Amount
+    amount_dwh: Unrounded | None = None
     percentage: float | None = None
     included_in_price: bool | None = None
+    exempt: bool | None = None
+    tax_basis: Amount | None = None
+    tax_basis_dwh: Unrounded | None = None
+    tax_code: Text | None = None
+    tax_group: Text | None = None
 
 
 class ExchangeRate(msgspec.Struct, kw_only=True):
     """What a line cost in another currency: kept and sent back, never computed with (O-14)."""
 
-    original_currency: Currency | None = None
+    original_currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)", description="ISO 4217 code.")] | None = None
     original_gross_amount: Amount | None = None
     conversion_rate_ppm: Annotated[int, Meta(gt=0, le=2**53, description="The rate times a million.")] | None = None
     conversion_rate_timestamp: Time | None = None
     conversion_rate_source: Text | None = None
+
+
+class RelatedItem(msgspec.Struct):
+    """The line that another one is about: ``type`` is "reversed" where it takes it back."""
+
+    line_id: LineId
+    type: Text | None = None
 
 
 class Item(ExchangeRate, kw_only=True):
@@ -60,8 +77,21 @@ class Item(ExchangeRate, kw_only=True):
     tax_lines: list[TaxLine]
     net_amount: Amount | None = None
     quantity: Quantity | None = None
+    unit: Text | None = None
+    unit_price: float | None = None
+    unit_gross_price: float | None = None
     description: Text | None = None
+    description_alias: Text | None = None
+    groups: list[JsonObject] | None = None
     discount_lines: list[DiscountLine] | None = None
+    eligible_for_discount: bool | None = None
+    is_changed: bool | None = None
+    external_id: Text | None = None
+    store: JsonObject | None = None
+    status: Text | None = None
+    reversed_reason: Text | None = None
+    related_item: RelatedItem | None = None
+    manual_payout: JsonObject | None = None
 
 
 class Address(msgspec.Struct):
@@ -73,6 +103,33 @@ class Address(msgspec.Struct):
     country: Text | None = None
     email: Text | None = None
     phone_number: Text | None = None
+
+
+class OrderFields(msgspec.Struct, kw_only=True):
+    """What may be said of an order besides its lines; unknown fields are kept as well."""
+
+    merchant_reference: Reference | None = None
+    customer: JsonObject | None = None
+    shipping_address: Address | None = None
+    billing_address: Address | None = None
+    external_ids: list[Any] | None = None
+    external_links: list[Any] | None = None
+    itinerary: list[JsonObject] | JsonObject | None = None
+    attachments: list[Any] | None = None
+    courier_id: Text | None = None
+    pickup_at: Text | None = None
+    delivery_id: Text | None = None
+    metadata: JsonObject | None = None
+
+
+class NewOrder(OrderFields, kw_only=True):
+    """An order to be. Its totals are worked out by the server."""
+
+    currency: Currency
+    order_id: OrderId | None = None
+    store: JsonObject | None = None
+    discounts: list[JsonObject] | None = None
+    payment_details: JsonObject | None = None
 
 
 class Link(msgspec.Struct):
@@ -143,12 +200,24 @@ class Express(msgspec.Struct):
     shipping_address_callback_url: str | None = None
 
 
-class EntryItem(ExchangeRate, kw_only=True):
-    line_id: LineId
+class Split(msgspec.Struct):
+    """The share of a line that goes to one of several receivers."""
+
+    payout_destination_id: Reference
     amount: Amount
 
 
+class EntryItem(ExchangeRate, kw_only=True):
+    line_id: LineId
+    amount: Amount
+    splits: list[Split] | None = None
+
+
 def line_amounts(entries: Sequence[EntryItem], path: str) -> tuple[LineAmount, ...]:
+    """What each line takes part with. Raises ``Refusal``: wrong_value, amount_mismatch (splits that do not add up)."""
+    for n, entry in enumerate(entries):
+        if entry.splits is not None:
+            check_splits([split.amount for split in entry.splits], entry.amount, f"{path}/{n}/splits")
     return tuple(
         LineAmount(line_id(entry.line_id, f"{path}/{n}/line_id"), entry.amount) for n, entry in enumerate(entries)
     )

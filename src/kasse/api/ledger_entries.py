@@ -30,6 +30,10 @@ class PaymentDetails(msgspec.Struct):
     """Where the money moved. ``payment_id`` that names a transaction of Kasse's makes the entry part of it."""
 
     payment_id: Reference | None = None
+    psp: Text | None = None
+    payment_product: Text | None = None
+    payment_product_type: Text | None = None
+    card: JsonObject | None = None
 
 
 class RecordEntry(msgspec.Struct):
@@ -40,6 +44,7 @@ class RecordEntry(msgspec.Struct):
     processed_at: Time | None = None
     processed_by: Text | None = None
     metadata: JsonObject | None = None
+    fee_split: JsonObject | None = None
 
 
 class EntryReply(msgspec.Struct):

@@ -42,11 +42,13 @@ _MARKS = (
     "itinerary_departure_address",
     "items_discount_lines_discount_type",
 )
+_MOST_NAMED = 100
 ORDER_FILTERS: Mapping[str, Any] = {
     "status": {"type": "array", "items": {"type": "string", "enum": list(get_args(OrderStatus))}},
     "payment_status": {"type": "array", "items": {"type": "string", "enum": list(get_args(PaymentStatus))}},
     **CREATED,
     **{name: {"type": "array", "items": {"type": "string"}} for name in _MARKS},
+    "order_id": {"type": "array", "items": {"type": "string"}, "maxItems": _MOST_NAMED},
     **INCLUDE_EVENTS,
     **PAGING,
 }
@@ -66,7 +68,17 @@ def filters(call: Call, known: Mapping[str, Any], *marks: tuple[str, str]) -> Fi
         created_from=time(call, "created_at.gte"),
         created_to=time(call, "created_at.lte"),
         marks=tuple(found),
+        order_ids=_order_ids(call) if "order_id" in known else (),
     )
+
+
+def _order_ids(call: Call) -> tuple[str, ...]:
+    found = values(call, "order_id")
+    if len(found) > _MOST_NAMED:
+        raise Refusal(
+            "wrong_value", f"expected at most {_MOST_NAMED} values of order_id, got {len(found)}", path="/order_id"
+        )
+    return found
 
 
 def page(call: Call) -> Page:

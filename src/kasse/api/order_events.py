@@ -40,7 +40,8 @@ class CreateComment(msgspec.Struct):
 
 @routes("GET", _BASE + "/events", "The history of an order", scopes=READ_EVENTS, reply=EventsReply)
 async def list_events(call: Call) -> Any:
-    return events_reply(await orders.events(call.house, call.account_id, call.path("order_id")))
+    order_id = call.path("order_id")
+    return events_reply(call, order_id, await orders.events(call.house, call.account_id, order_id))
 
 
 @routes(
@@ -51,7 +52,7 @@ async def list_events(call: Call) -> Any:
     body=ServiceEvent,
     reply=EventReply,
     renders=Event,
-    render=lambda call, event: event_reply(event),
+    render=lambda call, event: event_reply(call, call.path("order_id"), event),
 )
 async def note_service(call: Call) -> Event:
     body: ServiceEvent = call.body

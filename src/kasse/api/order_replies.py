@@ -29,7 +29,7 @@ from kasse.domain.history import (
     entry_of,
     service_state,
 )
-from kasse.domain.order import Comment, Line, payable
+from kasse.domain.order import Comment, Line, manual_discount, payable
 from kasse.domain.times import rfc3339
 from kasse.operations.orders import OrderDetails
 
@@ -55,6 +55,7 @@ class OrderReply(msgspec.Struct):
     gross_amount: int
     net_amount: int
     total_discount: int
+    total_manual_discount_amount: int
     items: list[JsonObject]
     authorizations: list[EntryReply]
     captures: list[EntryReply]
@@ -70,7 +71,7 @@ class OrderReply(msgspec.Struct):
 
 
 class EventReply(msgspec.Struct):
-    """One change of an order. ``hash`` covers the event and ``previous_hash``."""
+    """One change of an order. ``hash`` covers the event and ``previous_hash``. What services report has a ``state``."""
 
     id: str
     event_type: str
@@ -81,16 +82,18 @@ class EventReply(msgspec.Struct):
     request_id: str
     hash: str
     previous_hash: str
+    _links: list[fields.Link]
     request: JsonObject | None = None
     draft_id: str | None = None
+    state: str | None = None
+    service: str | None = None
+    service_status: str | None = None
+    description: str | None = None
+    metadata: JsonObject | None = None
 
 
 def order_reply(call: Call, details: OrderDetails) -> dict[str, Any]:
     order = details.state.order
-    base = f"/v1/accounts/{order.account_id}/shopping"
-    links = [{"href": call.link(f"{base}/orders/{order.order_id}"), "rel": "self"}]
-    if order.draft_id:
-        links.append({"href": call.link(f"{base}/draft_orders/{order.draft_id}"), "rel": "draft"})
     reply: dict[str, Any] = {
         **order.given,
         **order.status_changes,
@@ -102,13 +105,14 @@ def order_reply(call: Call, details: OrderDetails) -> dict[str, Any]:
         "gross_amount": order.gross_amount,
         "net_amount": order.net_amount,
         "total_discount": order.gross_amount - order.net_amount,
+        "total_manual_discount_amount": manual_discount(details.state.lines.values()),
         "items": [item_reply(line, payable(line)) for _, line in sorted(details.state.lines.items())],
         "version": order.version,
         "created_at": rfc3339(order.created_at),
         "created_by": order.created_by,
         "updated_at": rfc3339(order.updated_at),
         "comments": [comment_reply(comment) for comment in order.comments],
-        "_links": links,
+        "_links": _order_links(call, order.account_id, order.order_id, order.draft_id, "self"),
     }
     for kind, name in (
         ("authorization", "authorizations"),
@@ -119,8 +123,16 @@ def order_reply(call: Call, details: OrderDetails) -> dict[str, Any]:
         reply[name] = [entry_reply(call, order.order_id, entry) for entry in details.entries if entry.kind == kind]
     reply["sessions"] = [session_reply(call, session) for session in details.sessions]
     if details.events is not None:
-        reply |= events_reply(details.events)
+        reply |= events_reply(call, order.order_id, details.events)
     return reply
+
+
+def _order_links(call: Call, account_id: str, order_id: str, draft_id: str | None, rel: str) -> list[dict[str, str]]:
+    base = f"/v1/accounts/{account_id}/shopping"
+    links = [{"href": call.link(f"{base}/orders/{order_id}"), "rel": rel}]
+    if draft_id:
+        links.append({"href": call.link(f"{base}/draft_orders/{draft_id}"), "rel": "draft"})
+    return links
 
 
 def comment_reply(comment: Comment) -> dict[str, Any]:
@@ -132,17 +144,17 @@ def comment_reply(comment: Comment) -> dict[str, Any]:
     }
 
 
-def events_reply(events: Iterable[Event]) -> dict[str, Any]:
+def events_reply(call: Call, order_id: str, events: Iterable[Event]) -> dict[str, Any]:
     """The history, and the state that its service events amount to."""
     events = list(events)
-    return {"events": [event_reply(event) for event in events], "state": service_state(events)}
+    return {"events": [event_reply(call, order_id, event) for event in events], "state": service_state(events)}
 
 
 def item_reply(line: Line, net_amount: int) -> dict[str, Any]:
     return {**line.given, "line_id": line.line_id, "net_amount": net_amount, "version": line.version}
 
 
-def event_reply(event: Event) -> dict[str, Any]:
+def event_reply(call: Call, order_id: str, event: Event) -> dict[str, Any]:
     what = event.what
     entry = entry_of(what)
     name = str(what.__struct_config__.tag)
@@ -187,6 +199,7 @@ def event_reply(event: Event) -> dict[str, Any]:
         **about,
         "hash": event.hash,
         "previous_hash": event.previous_hash,
+        "_links": _order_links(call, event.account_id, order_id, event.draft_id, "order"),
     }
 
 

@@ -17,7 +17,7 @@ from kasse.domain.refusals import Refusal
 from kasse.domain.session import ChosenItem, PaymentSession
 from kasse.domain.times import rfc3339
 from kasse.operations import sessions
-from kasse.operations.sessions import SessionRequest
+from kasse.operations.sessions import OF_THE_LINE, SessionRequest
 
 routes = Routes("order sessions")
 _BASE = "/v1/accounts/{aid}/shopping/orders/{order_id}/sessions"
@@ -28,6 +28,7 @@ class SessionItem(msgspec.Struct):
 
     line_id: LineId
     amount: Amount | None = None
+    splits: list[fields.Split] | None = None
 
 
 class CreateSession(msgspec.Struct):
@@ -38,6 +39,7 @@ class CreateSession(msgspec.Struct):
     url: Urls
     processed_at: Time | None = None
     metadata: JsonObject | None = None
+    fee_split: JsonObject | None = None
     express: Express | None = None
     configuration: Configuration | None = None
     merchant_reference: Reference | None = None
@@ -48,6 +50,7 @@ class CreateSession(msgspec.Struct):
 class ItemReply(msgspec.Struct):
     line_id: str
     amount: int
+    splits: list[fields.Split] | None = None
 
 
 class SessionReply(msgspec.Struct):
@@ -86,7 +89,12 @@ async def create(call: Call) -> PaymentSession:
     check_express(body.express, body.items)
     request = SessionRequest(
         items=tuple(
-            ChosenItem(line_id(item.line_id, f"/items/{n}/line_id"), item.amount) for n, item in enumerate(body.items)
+            ChosenItem(
+                line_id(item.line_id, f"/items/{n}/line_id"),
+                item.amount,
+                fields.given(call.raw["items"][n], "line_id", "amount"),
+            )
+            for n, item in enumerate(body.items)
         ),
         profile_id=body.profile_id,
         url=fields.session_url(body.url, all_required=not call.house.settings.relaxed_urls),
@@ -152,10 +160,14 @@ async def get(call: Call) -> Any:
 def session_reply(call: Call, session: PaymentSession) -> dict[str, Any]:
     order = f"/v1/accounts/{session.account_id}/shopping/orders/{session.order_id}"
     payer = call.link(f"/v1/view/{session.id}")
+    said = {item["line_id"]: fields.given(item, *OF_THE_LINE) for item in session.checkout_order["items"]}
     return {
         **session.given,
         "id": session.id,
-        "items": [{"line_id": str(item.line_id), "amount": item.amount} for item in session.items],
+        "items": [
+            {**said.get(str(item.line_id), {}), "line_id": str(item.line_id), "amount": item.amount}
+            for item in session.items
+        ],
         "amount": session.amount,
         "currency": session.currency,
         "merchant_reference": session.merchant_reference,

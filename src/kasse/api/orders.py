@@ -8,11 +8,11 @@ import msgspec
 from msgspec import Meta
 
 from kasse.api import fields, lists
-from kasse.api.fields import Currency, Item, JsonObject, OrderId
+from kasse.api.fields import Currency, Item, JsonObject
 from kasse.api.lists import INCLUDE_EVENTS, ORDER_FILTERS
 from kasse.api.order_replies import OrderReply, order_reply
 from kasse.api.routes import READ_SHOPPING, WRITE_SHOPPING, Call, Routes
-from kasse.api.wire import LineId, Reference, Text, line_id
+from kasse.api.wire import LineId, Text, line_id
 from kasse.domain.refusals import Refusal
 from kasse.operations import order_status, orders
 from kasse.operations.orders import OrderDetails
@@ -22,18 +22,15 @@ _ACCOUNT = "/v1/accounts/{aid}/shopping"
 _BASE = f"{_ACCOUNT}/orders"
 
 
-class CreateOrder(msgspec.Struct):
+class OrderOptions(msgspec.Struct):
+    multiple_authorizations: bool | None = None
+
+
+class CreateOrder(fields.NewOrder, kw_only=True):
     """An order without a draft. Its totals are worked out by the server."""
 
-    currency: Currency
     items: Annotated[list[Item], Meta(min_length=1)]
-    order_id: OrderId | None = None
-    merchant_reference: Reference | None = None
-    customer: JsonObject | None = None
-    shipping_address: fields.Address | None = None
-    billing_address: fields.Address | None = None
-    store: JsonObject | None = None
-    metadata: JsonObject | None = None
+    options: OrderOptions | None = None
 
 
 class UpdateItem(fields.ExchangeRate, kw_only=True):
@@ -42,22 +39,12 @@ class UpdateItem(fields.ExchangeRate, kw_only=True):
     discount_lines: list[fields.DiscountLine] | None = None
 
 
-class UpdateOrder(msgspec.Struct):
+class UpdateOrder(fields.OrderFields, kw_only=True):
     """What may change on an order: merged into it; null removes. Amounts, currency and ids stay."""
 
-    merchant_reference: Reference | None = None
-    customer: JsonObject | None = None
-    shipping_address: fields.Address | None = None
-    billing_address: fields.Address | None = None
-    external_ids: list[Any] | None = None
-    external_links: list[Any] | None = None
-    attachments: list[Any] | None = None
-    courier_id: Text | None = None
-    pickup_at: Text | None = None
-    delivery_id: Text | None = None
-    metadata: JsonObject | None = None
     currency: Currency | None = None
     items: list[UpdateItem] | None = None
+    include_events: bool | None = None
 
 
 class CancelOrder(msgspec.Struct):
@@ -97,7 +84,7 @@ async def get(call: Call) -> Any:
 
 
 def _with_events(call: Call) -> bool:
-    return call.query("include_events") == "true"
+    return call.flag("include_events")
 
 
 @routes("GET", _BASE, "List orders, newest first", scopes=READ_SHOPPING, query=ORDER_FILTERS, reply=OrdersReply)
@@ -169,9 +156,8 @@ async def update(call: Call) -> OrderDetails:
                 "duplicate_line", f"expected each line once, got line {number} again", path=f"/items/{n}/line_id"
             )
         items[number] = item
-    return await orders.update(
-        call.house, call.caller, call.path("order_id"), call.raw, items, with_events=_with_events(call)
-    )
+    with_events = _with_events(call) or bool(call.body.include_events)
+    return await orders.update(call.house, call.caller, call.path("order_id"), call.raw, items, with_events=with_events)
 
 
 @routes(

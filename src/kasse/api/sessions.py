@@ -53,7 +53,7 @@ _INCLUDES = {
 
 def _created_reply(call: Call, session: PaymentSession) -> Any:
     reply = {"id": session.id, "url": call.link(f"/v1/view/{session.id}")}
-    if call.query("include_session") != "true":
+    if not call.flag("include_session"):
         return reply
     return {**reply, "session": session_reply(session)}
 
@@ -91,6 +91,7 @@ async def create(call: Call) -> PaymentSession:
 async def _create(
     call: Call, body: CreateProfileSession | CreatePlainSession, profile_id: str | None
 ) -> PaymentSession:
+    call.flag("include_session")  # a wrong one is told before anything is done
     fields.currency(body.order.currency, "/order/currency")
     session_fields.check_express(body.express, body.order.items or ())
     in_app = (body.configuration or {}).get("channel") == "in_app"
@@ -183,9 +184,9 @@ async def update(call: Call) -> PaymentSession:
         call.caller,
         call.path("session_id"),
         change,
-        without_lock=call.query("update_without_lock") == "true",
+        without_lock=call.flag("update_without_lock"),
         remove_lock=body.remove_lock,
-        force_callback=call.query("force_shipping_address_callback") == "true",
+        force_callback=call.flag("force_shipping_address_callback"),
     )
 
 

@@ -178,6 +178,13 @@ def check_amount(kind: EntryKind, sums: LineSums, amount: int, left: int, path: 
         )
 
 
+def check_splits(splits: Iterable[int], amount: int, path: str) -> None:
+    """Raises ``Refusal`` (amount_mismatch) unless the shares of a line add up to what it takes part with."""
+    total = sum(splits)
+    if total != amount:
+        raise Refusal("amount_mismatch", f"expected splits that add up to {amount}, got {total}", path=path)
+
+
 def authorization_sums(authorization: Entry, entries: Iterable[Entry]) -> dict[int, LineSums]:
     """The sums of each line under one authorization; ``payable`` is what it authorized."""
     sums = {

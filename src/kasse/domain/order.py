@@ -162,6 +162,12 @@ def totals(lines: Iterable[Line]) -> tuple[int, int]:
     return sum(line.gross_amount for line in lines), sum(payable(line) for line in lines)
 
 
+def manual_discount(lines: Iterable[Line]) -> int:
+    """What was taken off by hand: the discounts of type "manual" of all lines."""
+    discounts = [each for line in lines for each in line.given.get("discount_lines") or ()]
+    return sum(each["amount"] for each in discounts if each.get("discount_type") == "manual")
+
+
 def require_open(draft: Draft) -> None:
     if draft.status != "open":
         raise Refusal(

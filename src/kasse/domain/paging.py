@@ -26,13 +26,16 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Filters(msgspec.Struct, frozen=True):
-    """What a list is narrowed to. ``marks`` are (name, values): any one of the values of every name must be there."""
+    """What a list is narrowed to, by at most 100 ``order_ids``.
+
+    ``marks`` are (name, values): any one of the values of every name must be there."""
 
     status: tuple[str, ...] = ()
     payment_status: tuple[str, ...] = ()
     created_from: datetime | None = None
     created_to: datetime | None = None
     marks: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    order_ids: tuple[str, ...] = ()
 
 
 class SessionFilters(msgspec.Struct, frozen=True):

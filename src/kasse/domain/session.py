@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from kasse.domain.history import OrderState
-from kasse.domain.ledger import LineAmount, check_amount, line_not_found
+from kasse.domain.ledger import LineAmount, check_amount, check_splits, line_not_found
 from kasse.domain.order import Order, require_order_open
 from kasse.domain.refusals import Refusal
 from kasse.domain.times import rfc3339
@@ -114,10 +114,11 @@ class PaymentSession(msgspec.Struct, frozen=True):
 
 
 class ChosenItem(msgspec.Struct, frozen=True):
-    """A line that a session shall pay; without ``amount``, all that is left of it."""
+    """A line that a session shall pay; without ``amount``, all that is left of it. ``given`` is what else was sent."""
 
     line_id: int
     amount: int | None = None
+    given: dict[str, Any] = {}
 
 
 def require_current(session: PaymentSession, order: Order) -> None:
@@ -160,6 +161,8 @@ def choose(state: OrderState, items: Sequence[ChosenItem]) -> tuple[LineAmount, 
             )
         amount = sums.left_to_pay if item.amount is None else item.amount
         check_amount("authorization", sums, amount, sums.left_to_pay, f"/items/{n}/amount")
+        if item.given.get("splits") is not None:
+            check_splits((split["amount"] for split in item.given["splits"]), amount, f"/items/{n}/splits")
         chosen[item.line_id] = LineAmount(item.line_id, amount)
     return tuple(chosen.values())
 

@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from kasse.domain import history
 from kasse.domain import order as rules
 from kasse.domain.access import Caller
@@ -108,6 +110,7 @@ async def create(house: House, caller: Caller, order: Mapping[str, Any]) -> Orde
     order_id = order.get("order_id") or id
     given = {name: value for name, value in order.items() if name not in (*COMPUTED, "order_id")}
     made = rules.new_order(caller.account_id, id, order_id, order["currency"], lines, given, caller.by, now)
+    made = msgspec.structs.replace(made, options=dict(order.get("options") or {}))
     step = history.create(made, lines, caller, house.ids.uuid(), now)
 
     async def decide(loads: Loads) -> tuple[OrderDetails, Sequence[Record]]:

@@ -85,7 +85,10 @@ def _for_order(
         "amount": amount,
         "currency": order.currency,
         "merchant_reference": request.merchant_reference or order.merchant_reference or order.order_id,
-        "items": [_checkout_item(state.lines[item.line_id], item.amount) for item in items],
+        "items": [
+            {**asked.given, **_checkout_item(state.lines[item.line_id], item.amount)}
+            for asked, item in zip(request.items, items, strict=True)
+        ],
     }
     if shipping:
         checkout_order["shipping_option"] = shipping
@@ -113,6 +116,10 @@ def _for_order(
         given=request.given,
         request_headers=caller.origin.headers,
     )
+
+
+OF_THE_LINE = ("line_id", "id", "amount", "description", "quantity", "groups", "thumbnail_url", "vat_amount", "vat")
+"""What an item of the checkout says after the line of the order; what else was asked for with it, it says as well."""
 
 
 def _checkout_item(line: Line, amount: int) -> dict[str, Any]:

@@ -28,24 +28,29 @@ def order_keys(filters: Filters, page: Page, account: str, start: str | None, ad
     answers its place.
     """
     marks = list(filters.marks)
-    leading = next((mark for mark in marks if len({*mark[1]}) <= _MOST_SOURCES), None)
+    named = sorted({*filters.order_ids})
+    leading = next((mark for mark in marks if not named and len({*mark[1]}) <= _MOST_SOURCES), None)
     if leading is not None:
         marks.remove(leading)
     rest = _with_marks(marks, account, add)
-    if leading is not None:
-        name, values = leading
+    if leading is None and not named:
+        table, key = "orders AS o", ("o.created_at", "o.id")
+        chosen = [f"o.account_id = {account}{state}" for state in _states(filters, add)]
+    else:
         if filters.status:
             rest += f" AND o.status IN ({_places(filters.status, add)})"
         if filters.payment_status:
             rest += f" AND o.payment_status IN ({_places(filters.payment_status, add)})"
+    if named:
+        table, key = "orders AS o", ("o.created_at", "o.id")
+        chosen = [f"o.account_id = {account} AND o.order_id = {add(value)}" for value in named]
+    elif leading is not None:
+        name, values = leading
         table, key = "order_marks AS mark", ("mark.created_at", "mark.order_ref")
         if rest:
             table += " JOIN orders AS o ON o.account_id = mark.account_id AND o.id = mark.order_ref"
         where = f"mark.account_id = {account} AND mark.name = {add(name)}"
         chosen = [f"{where} AND mark.value = {add(value)}" for value in sorted({*values})]
-    else:
-        table, key = "orders AS o", ("o.created_at", "o.id")
-        chosen = [f"o.account_id = {account}{state}" for state in _states(filters, add)]
     rest += _between(key, filters, start, add)
     order = f"ORDER BY {key[0]} DESC, {key[1]} DESC LIMIT {page.limit:d}"
     # The names of tables and columns are ours, everything else goes through ``add``.
