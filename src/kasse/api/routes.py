@@ -47,7 +47,7 @@ class Call:
     def flag(self, name: str) -> bool:
         """A yes or no from the query; no when it is not there. Raises ``Refusal`` (wrong_value)."""
         text = self.query(name)
-        if text is None or text.lower() in ("false", "0"):
+        if not text or text.lower() in ("false", "0"):
             return False
         if text.lower() not in ("true", "1"):
             raise Refusal("wrong_value", f"expected {name} to be true or false, got {text[:40]!r}", path=f"/{name}")
