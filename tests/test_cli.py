@@ -123,6 +123,24 @@ def test_profiles_are_put_from_a_file_and_listed(database: str, tmp_path: Path) 
         assert words in refused.stderr
 
 
+def test_api_keys_are_made_listed_and_deleted(database: str) -> None:
+    printed("account", "create", "T12345678", "--database", database)
+    where = ("T12345678", "--database", database)
+    made = json.loads(printed("api-key", "create", *where, "--name", "Till", "--json"))
+    assert made.keys() == {"account_id", "id", "api_key"}
+    assert made["api_key"].startswith("T12345678.")
+    listed = printed("api-key", "list", *where)
+    assert [(each["id"], each["name"]) for each in json.loads(listed)] == [(made["id"], "Till")]
+    assert made["api_key"] not in listed
+    assert made["id"] in printed("api-key", "delete", "T12345678", made["id"], "--database", database)
+    assert json.loads(printed("api-key", "list", *where)) == []
+    [gone] = json.loads(printed("api-key", "list", *where, "--deleted"))
+    assert gone["deleted_by"] == "kasse api-key delete"
+    again = kasse("api-key", "delete", "T12345678", made["id"], "--database", database)
+    assert again.returncode == 1
+    assert "there is no API key" in again.stderr
+
+
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen([KASSE, *arguments], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
@@ -188,3 +206,27 @@ def test_a_port_that_is_taken_is_told(database: str) -> None:
         done = kasse("serve", "--port", str(taken.getsockname()[1]), "--database", database)
     assert done.returncode == 1
     assert "cannot listen on" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("trusted", "seen"), [("127.0.0.1, 10.0.0.0/8", "203.0.113.9"), ("10.0.0.0/8", "127.0.0.1"), ("", "127.0.0.1")]
+)
+def test_only_proxies_that_are_named_say_where_a_payer_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: str, seen: str
+) -> None:
+    monkeypatch.setenv("KASSE_TRUSTED_PROXIES", trusted)
+    running = start("demo", "--port", str(free_port()), cwd=tmp_path)
+    sample = sample_of(running)
+    is_up(f"{sample['base_URL']}/health/live")
+    requests.get(sample["link"], headers={"X-Forwarded-For": "6.6.6.6, 203.0.113.9, 10.1.2.3"}, timeout=PATIENCE_S)
+    account, session = sample["account_id"], sample["link"].rpartition("/")[2]
+    token = requests.post(
+        f"{sample['base_URL']}/v1/accounts/{account}/auth/token",
+        auth=(sample["client_id"], sample["client_secret"]),
+        json={"grant_type": "client_credentials", "audience": f"https://api.dintero.com/v1/accounts/{account}"},
+        timeout=PATIENCE_S,
+    ).json()["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    found = requests.get(f"{sample['base_URL']}/v1/sessions/{session}", headers=headers, timeout=PATIENCE_S).json()
+    stop(running)
+    assert found["customer_ip"] == seen

@@ -42,6 +42,7 @@ def test_every_mistake_is_told_with_its_source_and_what_came(tmp_path: Path) -> 
                 "KASSE_GATEWAY_TIMEOUT": "soon",
                 "KASSE_PUBLIC_URL": "shop.example",
                 "KASSE_LOOK_UP_AFTER": "0",
+                "KASSE_TRUSTED_PROXIES": "10.0.0.0/8, proxy.example",
             },
         )
     told = str(raised.value)
@@ -55,11 +56,12 @@ def test_every_mistake_is_told_with_its_source_and_what_came(tmp_path: Path) -> 
         "KASSE_GATEWAY_TIMEOUT",
         "got 'soon'",
         "public_url: expected an http or https URL, got 'shop.example'",
+        "trusted_proxies: expected addresses or networks such as 10.0.0.0/8, got 'proxy.example'",
         "look_up_after: expected more than 0 seconds, got 0.0",
     ):
         assert part in told
     assert "secret" not in told
-    assert len(raised.value.mistakes) == 8
+    assert len(raised.value.mistakes) == 9
 
 
 def test_a_file_that_is_not_there_is_told() -> None:

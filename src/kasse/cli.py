@@ -9,21 +9,21 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar, cast
+from typing import Annotated, Any, cast
 
 import msgspec
 import typer
 
 from kasse import __version__
+from kasse.cli_accounts import account_commands, api_key_commands, client_commands, profile_commands
+from kasse.cli_parts import AsJson, Database, fail, run
 from kasse.domain.refusals import Refusal
 from kasse.gateways.installed import GatewayNotUsable
 from kasse.settings import Settings, SettingsError, read_settings, without_password
 from kasse.store.port import StoreUnavailable
-
-T = TypeVar("T")
 
 cli = typer.Typer(
     help="Kasse turns an order into money: orders, payment sessions and what comes after.",
@@ -31,16 +31,11 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-account_commands = typer.Typer(help="Accounts: T######## is a sandbox, P######## is production.", no_args_is_help=True)
-client_commands = typer.Typer(help="API clients of an account.", no_args_is_help=True)
-profile_commands = typer.Typer(help="Payment profiles of an account: what its sessions offer.", no_args_is_help=True)
 cli.add_typer(account_commands, name="account")
 cli.add_typer(client_commands, name="client")
 cli.add_typer(profile_commands, name="profile")
+cli.add_typer(api_key_commands, name="api-key")
 
-Database = Annotated[
-    str | None, typer.Option(help="sqlite:///relative.db, sqlite:////absolute/path.db or postgresql://user@host/name")
-]
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
 Workers = Annotated[int | None, typer.Option(help="Processes that answer requests.")]
@@ -49,7 +44,6 @@ Tls = Annotated[
     typer.Option(help="local: HTTPS with a certificate authority of your own, kept in the folder kasse-tls."),
 ]
 TlsNames = Annotated[list[str] | None, typer.Option("--tls-name", help="A name for the certificate; may be repeated.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def main() -> None:
@@ -57,29 +51,11 @@ def main() -> None:
     try:
         cli()
     except SettingsError as error:
-        _fail("the settings are wrong:\n" + "\n".join(f"  {mistake}" for mistake in error.mistakes))
+        fail("the settings are wrong:\n" + "\n".join(f"  {mistake}" for mistake in error.mistakes))
     except (Refusal, StoreUnavailable, GatewayNotUsable) as error:
-        _fail(str(error))
+        fail(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"kasse: {message}", err=True)
-    sys.exit(1)
-
-
-def _run(settings: Settings, work: Callable[[Any], Awaitable[T]]) -> T:
-    """Open the house, do one thing, close it."""
-    from kasse.main import configure_logs, open_house
-
-    async def inside() -> T:
-        async with open_house(settings) as house:
-            return await work(house)
-
-    # A command tells what goes wrong in its own words; only errors are logged beside it.
-    configure_logs("error")
-    return asyncio.run(inside())
 
 
 @cli.command()
@@ -108,7 +84,7 @@ def demo(host: Host = None, port: Port = None, database: Database = None, worker
     """Serve with a sample: a test account, an API client, an order and a session to pay."""
     settings = read_settings({"host": host, "port": port, "database": database, "workers": workers, "demo": True})
     sock = _listen(settings)
-    _print_sample(settings, *_run(settings, partial(_sample, settings)))
+    _print_sample(settings, *run(settings, partial(_sample, settings)))
     _serve(settings, sock)
 
 
@@ -122,7 +98,7 @@ def _listen(settings: Settings) -> socket.socket:
         # Whoever comes before the first worker is ready waits a moment instead of being turned away.
         sock.listen(2048)
     except OSError as error:
-        _fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another with --port")
+        fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another with --port")
     return sock
 
 
@@ -145,6 +121,9 @@ def _serve(settings: Settings, sock: socket.socket) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        # Anybody else may write into X-Forwarded-For what he likes.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
         **secure,
         timeout_keep_alive=settings.keep_alive,
         timeout_graceful_shutdown=settings.stop_timeout,
@@ -172,7 +151,7 @@ def _certificate(settings: Settings) -> dict[str, Any]:
     try:
         found = local_tls(Path(settings.tls_folder).absolute(), settings.certified)
     except TlsNotUsable as error:
-        _fail(str(error))
+        fail(str(error))
     typer.echo(how_to_trust(found, settings.base_url, settings.certified))
     return {"ssl_certfile": str(found.server), "ssl_keyfile": str(found.server)}
 
@@ -187,7 +166,7 @@ def _metrics(settings: Settings) -> Iterator[None]:
             try:
                 stack.enter_context(served(settings.metrics_host, settings.metrics_port))
             except OSError as error:
-                _fail(f"cannot listen on {settings.metrics_host}:{settings.metrics_port}: {error.strerror}")
+                fail(f"cannot listen on {settings.metrics_host}:{settings.metrics_port}: {error.strerror}")
         yield
 
 
@@ -261,9 +240,9 @@ def _verified(settings: Settings) -> str:
     """Verify a database; what was found, in words."""
     from kasse.operations.verification import verify as verify_house
 
-    found = _run(settings, verify_house)
+    found = run(settings, verify_house)
     if found.difference is not None:
-        _fail(f"a difference after {found.orders} orders and {found.events} events: {found.difference}")
+        fail(f"a difference after {found.orders} orders and {found.events} events: {found.difference}")
     return f"{found.orders} orders, {found.events} events and {found.sessions} sessions agree"
 
 
@@ -279,7 +258,7 @@ def copy(
     try:
         rows = asyncio.run(copying.copy(here, there, _tell_of_table))
     except copying.CopyRefused as error:
-        _fail(str(error))
+        fail(str(error))
     typer.echo(f"copied {rows} rows to {without_password(there)}; kasse verify checks them")
 
 
@@ -296,7 +275,7 @@ def backup(
             asyncio.run(backups.back_up(settings.database, part, _tell_of_table))
             found = _verified(msgspec.structs.replace(settings, database=f"sqlite:///{part}"))
     except backups.BackupRefused as error:
-        _fail(str(error))
+        fail(str(error))
     typer.echo(f"{file} holds {without_password(settings.database)}: {found}")
 
 
@@ -314,9 +293,9 @@ def restore(
     try:
         asyncio.run(backups.restore(file, settings.database, _tell_of_table, replace=replace))
     except copying.TargetNotEmpty as error:
-        _fail(f"{error}; --replace removes what is there")
+        fail(f"{error}; --replace removes what is there")
     except (backups.BackupRefused, copying.CopyRefused) as error:
-        _fail(str(error))
+        fail(str(error))
     typer.echo(f"{without_password(settings.database)} holds what {file} holds: {_verified(settings)}")
 
 
@@ -355,45 +334,8 @@ def pay(
         caller = Caller(account_of(session_id), "kasse pay", frozenset(), f"kasse-pay-{house.ids.uuid()}")
         return pay_reply(await pay_session(house, caller, session_id, card))
 
-    reply = _run(read_settings({"database": database}), work)
+    reply = run(read_settings({"database": database}), work)
     typer.echo(msgspec.json.encode(reply).decode())
-
-
-@account_commands.command("create")
-def create_account(
-    account_id: str,
-    name: Annotated[str | None, typer.Option(help="The merchant's name, as payers see it.")] = None,
-    database: Database = None,
-    as_json: AsJson = False,
-) -> None:
-    """Make an account, such as T12345678."""
-    from kasse.operations import accounts
-
-    account = _run(
-        read_settings({"database": database}),
-        lambda house: accounts.create_account(house, account_id, name or account_id),
-    )
-    found = {"account_id": account.id, "name": account.name}
-    typer.echo(json.dumps(found) if as_json else f"account {account.id} ({account.name})")
-
-
-@client_commands.command("create")
-def create_client(
-    account_id: str,
-    scope: Annotated[list[str] | None, typer.Option(help="Such as admin:checkout; may be repeated.")] = None,
-    name: Annotated[str | None, typer.Option(help="What it is for.")] = None,
-    database: Database = None,
-    as_json: AsJson = False,
-) -> None:
-    """Make an API client. Its secret is shown here and never again."""
-    from kasse.operations import accounts
-
-    client, secret = _run(
-        read_settings({"database": database}),
-        lambda house: accounts.create_client(house, "kasse client create", account_id, name=name, scopes=scope or ()),
-    )
-    found = {"account_id": client.account_id, "client_id": client.client_id, "client_secret": secret}
-    typer.echo(json.dumps(found) if as_json else "\n".join(f"{key}  {value}" for key, value in found.items()))
 
 
 @cli.command()
@@ -432,39 +374,5 @@ def bench(
             watched=report.watched(watch or ()),
         )
     except (Unexpected, OSError) as error:
-        _fail(str(error))
+        fail(str(error))
     typer.echo(msgspec.json.encode(results).decode() if as_json else report.table(results))
-
-
-@profile_commands.command("list")
-def list_profiles(account_id: str, database: Database = None) -> None:
-    """Print the profiles of an account as JSON."""
-    from kasse.api.profiles import profile_reply
-    from kasse.operations import profiles
-
-    found = _run(read_settings({"database": database}), lambda house: profiles.list_all(house, account_id))
-    typer.echo(json.dumps([profile_reply(each) for each in found], indent=2))
-
-
-@profile_commands.command("put")
-def put_profile(
-    account_id: str,
-    profile_id: str,
-    file: Annotated[typer.FileBinaryRead, typer.Argument(help="The profile as JSON, as the API takes it; - reads it.")],
-    database: Database = None,
-) -> None:
-    """Make a profile or replace it."""
-    from kasse.api.profiles import ProfileRequest, asked_for, profile_reply
-    from kasse.api.wire import parse, typed
-    from kasse.domain.access import Caller
-    from kasse.operations import accounts, profiles
-
-    raw = parse(file.read())
-    typed(raw, ProfileRequest)
-
-    async def work(house: Any) -> Any:
-        await accounts.require_account(house, account_id)
-        caller = Caller(account_id, "kasse profile put", frozenset(), f"kasse-profile-{house.ids.uuid()}")
-        return await profiles.put(house, caller, **asked_for(profile_id, raw))
-
-    typer.echo(json.dumps(profile_reply(_run(read_settings({"database": database}), work)), indent=2))

@@ -7,7 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -34,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     look_up_after: float = 2.0
     express_timeout: float = 60.0
     private_targets: bool = False
+    trusted_proxies: str = ""
     relaxed_urls: bool = False
     demo: bool = False
     log_level: str = "info"
@@ -154,6 +155,9 @@ def _mistakes(values: Mapping[str, Any]) -> list[str]:
     for name in str(values.get("tls_names", "")).split(","):
         if name.strip() and not _is_certifiable(name.strip().lower().rstrip(".")):
             found.append(f"tls_names: expected names such as checkout.dintero.com, got {name.strip()!r}")
+    for proxy in filter(None, _listed(values.get("trusted_proxies", ""))):
+        if not _is_network(proxy):
+            found.append(f"trusted_proxies: expected addresses or networks such as 10.0.0.0/8, got {proxy!r}")
     url = values.get("public_url")
     if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
         found.append(f"public_url: expected an http or https URL, got {url!r}")
@@ -175,6 +179,17 @@ def _mistakes(values: Mapping[str, Any]) -> list[str]:
     if values.get("log_level", "info") not in ("debug", "info", "warning", "error"):
         found.append(f"log_level: expected debug, info, warning or error, got {values['log_level']!r}")
     return found
+
+
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",")]
+
+
+def _is_network(text: str) -> bool:
+    try:
+        return bool(ip_network(text))
+    except ValueError:
+        return False
 
 
 def _is_installed(module: str) -> bool:

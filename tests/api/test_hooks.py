@@ -188,6 +188,8 @@ def test_a_production_account_is_called_over_tls_only(server: Running) -> None:
     problem = shop.refused(400, "bad_url", "POST", hooks(shop), body)
     assert problem["path"] == "/config/url"
     body["config"] = {"url": "https://127.0.0.1:1/hook"}
+    shop.refused(400, "bad_url", "POST", hooks(shop), body)
+    body["config"] = {"url": "https://10.1.2.3/hook"}
     made = shop.ok("POST", hooks(shop), body)
     path = hooks(shop, f"/{made['id']}/deliveries")
 
@@ -196,7 +198,7 @@ def test_a_production_account_is_called_over_tls_only(server: Running) -> None:
         return list(found)
 
     [ping] = eventually(told, lambda found: bool(found[0]["attempts"]))
-    assert ping["attempts"][0]["error"] == "calls to 127.0.0.1 are not allowed: it is not a public address"
+    assert ping["attempts"][0]["error"] == "calls to 10.1.2.3 are not allowed: it is not a public address"
 
 
 # -- what is told

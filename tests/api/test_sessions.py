@@ -288,3 +288,39 @@ def test_the_page_is_told_how_a_method_is_paid_by(shop: Shop) -> None:
 def test_the_id_of_a_session_is_its_payers_secret_and_no_merchants_key(shop: Shop, server: Running) -> None:
     session = made(shop)
     assert requests.get(f"{shop.base_url}/v1/sessions/{session['id']}", timeout=PATIENCE_S).status_code == 401
+
+
+@pytest.fixture(scope="module")
+def production(server: Running) -> Shop:
+    return server.shop(account_id="P43210007")
+
+
+@pytest.mark.parametrize(
+    ("url", "express", "path"),
+    [
+        ("http://shop.example/told", {}, "/url/callback_url"),
+        ("https://localhost/told", {}, "/url/callback_url"),
+        ("https://127.0.0.1/told", {}, "/url/callback_url"),
+        (None, {"shipping_address_callback_url": "http://shop.example/ask"}, "/express/shipping_address_callback_url"),
+        (None, {"discount_codes": {"callback_url": "http://shop.example/ask"}}, "/express/discount_codes/callback_url"),
+    ],
+)
+def test_a_production_session_names_only_addresses_that_may_be_called(
+    production: Shop, url: str | None, express: Json, path: str
+) -> None:
+    secure = "https://shop.example/told"
+    body: Json
+    urls = {"return_url": "https://shop.example/done", "callback_url": url or secure}
+    asked = {"order": {"amount": 100, "currency": "NOK", "merchant_reference": "1"}, "express": express}
+    body = {"profile_id": "default", "url": urls, **asked}
+    assert production.refused(400, "bad_url", "POST", "/v1/sessions-profile", body)["path"] == path
+    body = {"profile_id": "default", "url": {**urls, "callback_url": secure}, "order": asked["order"]}
+    made = production.ok("POST", "/v1/sessions-profile", body)
+    if express:
+        update = f"/v1/sessions/{made['id']}?update_without_lock=true"
+        assert production.refused(400, "bad_url", "PUT", update, {"express": express})["path"] == path
+    order = production.order(1000)
+    body = {"items": [{"line_id": 1}], "profile_id": "default", "express": express, "url": urls}
+    body["url"] = {**urls, "merchant_terms_url": "https://shop.example/terms"}
+    at = f"orders/{order['order_id']}/sessions"
+    assert production.refused(400, "bad_url", "POST", at, body)["path"] == path

@@ -145,7 +145,7 @@ async def create_key(call: Call) -> Answer:
 async def list_keys(call: Call) -> list[ApiKeyReply]:
     page = Page(call.number("limit", 10, 1, 100), call.query("starting_after"))
     found = await api_keys.list_keys(call.house, call.account_id, page, call.query("include_deleted") == "true")
-    return [_key(each) for each in found]
+    return [key_reply(each) for each in found]
 
 
 @routes(
@@ -157,7 +157,7 @@ async def list_keys(call: Call) -> list[ApiKeyReply]:
     refusals=("api_key_not_found",),
 )
 async def get_key(call: Call) -> ApiKeyReply:
-    return _key(await api_keys.get(call.house, call.account_id, call.path("api_key_id")))
+    return key_reply(await api_keys.get(call.house, call.account_id, call.path("api_key_id")))
 
 
 @routes(
@@ -169,7 +169,7 @@ async def get_key(call: Call) -> ApiKeyReply:
     refusals=("api_key_not_found",),
 )
 async def delete_key(call: Call) -> ApiKeyReply:
-    return _key(await api_keys.delete(call.house, call.caller, call.path("api_key_id")))
+    return key_reply(await api_keys.delete(call.house, call.caller, call.path("api_key_id")))
 
 
 @routes(
@@ -188,10 +188,10 @@ async def rotate_key(call: Call) -> Answer:
 
 
 def _with_key(key: ApiKey, value: str) -> Answer:
-    return Answer(msgspec.structs.replace(_key(key), api_key=value), headers=_SECRET)
+    return Answer(msgspec.structs.replace(key_reply(key), api_key=value), headers=_SECRET)
 
 
-def _key(key: ApiKey) -> ApiKeyReply:
+def key_reply(key: ApiKey) -> ApiKeyReply:
     times = {"expires_at": key.expires_at, "deleted_at": key.deleted_at}
     return ApiKeyReply(
         id=key.id,

@@ -13,6 +13,7 @@ from kasse.domain.session_update import Update
 from kasse.operations import sessions
 from kasse.operations.express import TRIES, asked
 from kasse.operations.house import House
+from kasse.operations.merchant_urls import require_session_urls
 from kasse.store.port import Loads, Record
 
 
@@ -30,8 +31,9 @@ async def update(
 
     The merchant's server is asked for the shipping where he has not said what it may be, or with ``force_callback``.
     Raises ``Refusal``: session_not_found, wrong_state (not locked), session_paid, session_being_paid,
-    session_cancelled, session_expired, callback_failed, and what ``session_update.updated`` raises.
+    session_cancelled, session_expired, callback_failed, bad_url, and what ``session_update.updated`` raises.
     """
+    require_session_urls(house, caller.account_id, None, change.express)
     for _ in range(TRIES):
         before = await sessions.get(house, caller.account_id, session_id)
         _require_changeable(house, before, without_lock)

@@ -22,6 +22,7 @@ from kasse.domain.session import LIFETIME, ChosenItem, PayLock, PaymentSession, 
 from kasse.gateways.zero import ZERO
 from kasse.operations import orders
 from kasse.operations.house import House
+from kasse.operations.merchant_urls import require_session_urls
 from kasse.store.port import Loads, Record
 
 
@@ -41,8 +42,10 @@ async def open_for_order(house: House, caller: Caller, order_id: str, request: S
     """Open a payment session for chosen lines of an order. Amounts are minor units of the order's currency.
 
     Raises ``Refusal``: order_not_found, order_not_open, unknown_profile, line_not_found, duplicate_line,
-    nothing_left_to_pay, amount_sign, amount_above_left, amount_not_positive. Source: orders reference, section 7.
+    nothing_left_to_pay, amount_sign, amount_above_left, amount_not_positive, bad_url. Source: orders reference,
+    section 7.
     """
+    require_session_urls(house, caller.account_id, request.url, request.given.get("express"))
     wanted = {item.line_id for item in request.items}
 
     async def decide(loads: Loads) -> tuple[PaymentSession, Sequence[Record]]:
@@ -154,8 +157,9 @@ async def open_direct(house: House, caller: Caller, request: DirectRequest) -> P
     """Open a session that belongs to no order of ours (checkout reference, section 3).
 
     Raises ``Refusal``: unknown_profile, amount_not_positive, amount_mismatch (only when asked to be strict),
-    wrong_value (already expired).
+    wrong_value (already expired), bad_url.
     """
+    require_session_urls(house, caller.account_id, request.url, request.given.get("express"))
     now = house.clock.now(caller.account_id)
     order = dict(request.order)
     checkout.check_amount(order, strict=request.strict_amounts)

@@ -19,6 +19,7 @@ from kasse.domain.paging import Page
 from kasse.domain.refusals import Refusal
 from kasse.operations.hooks import Callback, delivery_not_found
 from kasse.operations.house import House
+from kasse.operations.merchant_urls import require_callable
 from kasse.store.port import Loads, Record
 
 
@@ -69,10 +70,7 @@ def _known(events: Sequence[str]) -> tuple[str, ...]:
 
 
 def _usable(house: House, account_id: str, url: str) -> str:
-    if not url.lower().startswith("https:") and not house.settings.allows_private(account_id):
-        raise Refusal(
-            "bad_url", f"expected an https URL for a production account, got {url[:200]!r}", path="/config/url"
-        )
+    require_callable(house, account_id, url, "/config/url")
     return callbacks.as_sent(url)
 
 
