@@ -251,7 +251,9 @@ def test_a_production_accounts_merchant_is_asked_on_the_open_internet_only(
     server: Running, merchant: MerchantServer
 ) -> None:
     shop = server.shop(account_id="P43211234")
-    page = Page(shop, opened(shop, shipping_address_callback_url="https://10.1.2.3/ask"))
+    asked = request(shipping_address_callback_url="https://10.1.2.3/ask")
+    asked["url"]["callback_url"] = "https://shop.example/told"
+    page = Page(shop, shop.ok("POST", "/v1/sessions-profile", asked))
     problem = page.refused(500, "callback_failed", "PUT", "/order/addresses", {"shipping_address": HOME})
     assert "not a public address" in problem["message"]
     assert merchant.asked == []
