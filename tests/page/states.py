@@ -228,9 +228,9 @@ WAYS = {
         "external": {
             "enabled": True,
             "display": {
-                "payment_method_label": "Pay at the counter",
-                "button_label": "Order and pay later",
-                "content": {"title": "In our shop", "description": "By cash or card when you collect it."},
+                "payment_method_label": "Counter sale",
+                "button_label": "Order now, settle later",
+                "content": {"title": "In our store", "description": "By cash, on collection."},
                 "terms": [{"ref": "a", "label": "Our terms", "href": "https://shop.example/terms"}],
             },
         },
@@ -272,7 +272,7 @@ OPTIONS = [
         "operator": "Post",
         "description": "Harbour",
     },
-    {"id": "bike", "line_id": "bike-1", "amount": 9900, "title": "To your door", "operator": ""},
+    {"id": "bike", "line_id": "bike-1", "amount": 9900, "title": "Home delivery", "operator": ""},
 ]
 ADDRESS = {
     "first_name": "Kari",

@@ -39,11 +39,11 @@ def test_a_wallet_leads_elsewhere_and_back(shopping: Shopping, payer: Payer) -> 
 def test_what_is_paid_outside_is_told_in_the_merchants_words(shopping: Shopping, payer: Payer) -> None:
     session = shopping.direct_session(configuration=WAYS)
     payer.open(session)
-    payer.page.get_by_text("Pay at the counter").click()
+    payer.page.get_by_text("Counter sale").click()
     way = payer.page.locator("[data-method='dintero.external']")
-    expect(way).to_contain_text("By cash or card when you collect it.")
+    expect(way).to_contain_text("By cash, on collection.")
     expect(way.get_by_role("link", name="Our terms")).to_have_attribute("href", "https://shop.example/terms")
-    way.get_by_role("button", name="Order and pay later").click()
+    way.get_by_role("button", name="Order now, settle later").click()
     payer.is_at_the_shop()
     assert "error" not in payer.page.url
     assert shopping.shop.transaction(shopping.shop.read_session(session)["transaction_id"])["status"] == "ON_HOLD"
@@ -75,11 +75,11 @@ def test_the_shop_hears_which_way_is_picked_and_may_pick_one(shopping: Shopping,
     cart.frame.get_by_text("Swish", exact=True).click()
     assert cart.is_told("onActivePaymentType")["payment_product_type"] == "swish.swish"
     cart.page.evaluate("checkout.setActivePaymentProductType('dintero.external')")
-    expect(cart.frame.locator(OPEN)).to_have_text(["Pay at the counter"])
+    expect(cart.frame.locator(OPEN)).to_have_text(["Counter sale"])
     cart.page.evaluate("checkout.setActivePaymentProductType()")
     expect(cart.frame.locator(OPEN)).to_have_count(0)
     cart.page.evaluate("checkout.setActivePaymentProductType('dintero.external')")
-    cart.frame.get_by_role("button", name="Order and pay later").click()
+    cart.frame.get_by_role("button", name="Order now, settle later").click()
     assert cart.is_told("onPayment")["type"] == "SessionPaymentOnHold"
 
 
