@@ -48,6 +48,7 @@ class Call:
 @dataclass
 class Merchant:
     """``/done`` is a page of the shop, ``/moved`` leads to it on another host, ``/callback`` takes callbacks.
+    Nobody hears from ``/slow`` while the test runs.
 
     ``/cart`` is the page that has the checkout embedded by the browser SDK, which is at ``/sdk.js``.
     """
@@ -55,6 +56,7 @@ class Merchant:
     port: int
     calls: list[Call] = field(default_factory=list)
     came: threading.Condition = field(default_factory=threading.Condition)
+    closing: threading.Event = field(default_factory=threading.Event)
 
     @property
     def base(self) -> str:
@@ -127,6 +129,7 @@ def open_merchant() -> Iterator[Merchant]:
         try:
             yield made
         finally:
+            made.closing.set()
             server.shutdown()
             thread.join(PATIENCE_S)
 
@@ -140,6 +143,8 @@ class _Handler(BaseHTTPRequestHandler):
         with made.came:
             made.calls.append(Call(self.command, headers["host"], path, query, headers, body))
             made.came.notify_all()
+        if path == "/slow":
+            made.closing.wait(PATIENCE_S)
         if path == "/moved":
             self.send_response(301)
             self.send_header("Location", f"{made.elsewhere}/done?{query}")

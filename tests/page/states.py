@@ -15,6 +15,7 @@ from kasse.domain.transaction import CallKind
 from kasse.gateways.port import Instruction, LookedUp, NoAnswer
 from kasse.gateways.sandbox import Sandbox
 from tests.page.browsing import CONFIRM, REFUSED, SILENT_VISA, Payer
+from tests.page.express import EVERY_OPTION, Steps
 from tests.page.merchant import Merchant
 from tests.running import PATIENCE_S, Json, Running, Shop, line
 
@@ -66,6 +67,11 @@ class Shopping:
         }
         body = {"profile_id": "default", "url": self.merchant.urls, "order": order, **more}
         return self.shop.ok("POST", "/v1/sessions-profile", body)
+
+    def express_session(self, *options: Json, **more: Any) -> Json:
+        """One whose payer chooses among these options; ``more`` is about express, but for its ``configuration``."""
+        configuration = {"configuration": more.pop("configuration")} if "configuration" in more else {}
+        return self.direct_session(express={"shipping_options": list(options), **more}, **configuration)
 
     @staticmethod
     def item(amount: int) -> Json:
@@ -255,54 +261,71 @@ def themed(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
     payer.sees("ready")
 
 
-OPTIONS = [
-    {
-        "id": "post",
-        "line_id": "post-1",
-        "amount": 4900,
-        "title": "Parcel locker",
-        "operator": "Post",
-        "description": "Station",
-    },
-    {
-        "id": "post",
-        "line_id": "post-2",
-        "amount": 4900,
-        "title": "Parcel locker",
-        "operator": "Post",
-        "description": "Harbour",
-    },
-    {"id": "bike", "line_id": "bike-1", "amount": 9900, "title": "Home delivery", "operator": ""},
-]
-ADDRESS = {
-    "first_name": "Kari",
-    "last_name": "Nordmann",
-    "address_line": "Storgata 1",
-    "postal_code": "0155",
-    "postal_place": "Oslo",
-    "country": "NO",
-    "email": "kari@example.com",
-}
-EXPRESS: Json = {"shipping_options": OPTIONS}
-
-
 def express_address(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
-    both = {"allow_different_billing_shipping_address": ["b2c", "b2b"]}
-    payer.open(shopping.direct_session(express=EXPRESS, configuration=both), **query)
+    both = {"allow_different_billing_shipping_address": ["b2c", "b2b"], "countries": {"preferred_country": "NO"}}
+    payer.open(shopping.express_session(*EVERY_OPTION, configuration=both), **query)
     payer.sees("express")
+
+
+def express_company(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    express_address(shopping, payer, query)
+    steps = Steps(payer.page)
+    steps.field("type-b2b").check()
+    steps.field("different_billing").check()
+
+
+def express_mistakes(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    express_address(shopping, payer, query)
+    Steps(payer.page).live_at(email="kari", first_name="", postal_code="")
+    expect(Steps(payer.page).trouble).to_be_focused()
+
+
+def express_asking(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    """The shop is being asked, and takes its time."""
+    session = shopping.express_session(shipping_address_callback_url=f"{shopping.merchant.base}/slow")
+    payer.open(session, **query)
+    Steps(payer.page).live_at()
+    expect(Steps(payer.page).send_address).to_have_attribute("aria-busy", "true")
+
+
+def express_failed(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    """The shop was asked, and said nothing that can be used."""
+    session = shopping.express_session(shipping_address_callback_url=f"{shopping.merchant.base}/done")
+    payer.open(session, **query)
+    Steps(payer.page).live_at()
+    expect(Steps(payer.page).trouble).to_be_focused()
 
 
 def express_shipping(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
-    codes = {"callback_url": f"{shopping.merchant.base}/codes", "max_count": 1}
-    express = {**EXPRESS, "discount_codes": codes}
-    payer.open(shopping.direct_session(express=express, order={"shipping_address": ADDRESS}), **query)
-    payer.sees("express")
+    codes = {"max_count": 2}
+    payer.open(shopping.express_session(*EVERY_OPTION, discount_codes=codes), **query)
+    steps = Steps(payer.page)
+    steps.live_at()
+    expect(steps.shipping).to_be_visible()
+
+
+def express_nowhere(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    payer.open(shopping.express_session({**EVERY_OPTION[0], "countries": ["SE"]}), **query)
+    Steps(payer.page).live_at()
+    expect(Steps(payer.page).shipping).to_be_visible()
 
 
 def express_ready(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
     express_shipping(shopping, payer, query)
-    payer.page.locator("[name=option]").last.check()
+    steps = Steps(payer.page)
+    steps.option("van-16").check()
     payer.sees("ready")
+    steps.apply("SUMMER")
+    expect(payer.page.locator(".code")).to_be_visible()
+
+
+def express_code_refused(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    codes = {"max_count": 2, "callback_url": f"{shopping.merchant.base}/done"}
+    payer.open(shopping.express_session(*EVERY_OPTION, discount_codes=codes), **query)
+    steps = Steps(payer.page)
+    steps.live_at()
+    steps.apply("SUMMER")
+    expect(steps.trouble).to_be_focused()
 
 
 def framed(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
@@ -341,8 +364,14 @@ STATES: dict[str, Leads] = {
         nothing_to_pay,
         themed,
         express_address,
+        express_company,
+        express_mistakes,
+        express_asking,
+        express_failed,
         express_shipping,
+        express_nowhere,
         express_ready,
+        express_code_refused,
         framed,
         launcher,
     )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import date, datetime
 from decimal import Context, Decimal
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
 from babel import Locale
-from babel.dates import format_date
+from babel.dates import format_date, format_interval, format_skeleton
 from babel.numbers import format_currency, format_decimal
 
 from kasse.domain.money import exponent
@@ -69,10 +69,6 @@ def money(amount: int, currency: str, language: str) -> str:
     return money_text(amount, currency, exponent(currency), language)
 
 
-def locale(language: str) -> Locale:
-    return _locale(_known(language))
-
-
 def quantity_text(quantity: Decimal | float, language: str) -> str:
     """``2 ×``, ``0,5 ×``; nothing for one."""
     if quantity == 1:
@@ -83,6 +79,34 @@ def quantity_text(quantity: Decimal | float, language: str) -> str:
 def date_text(day: date, language: str) -> str:
     """``24 November 2026``, ``24. november 2026`` and so on."""
     return format_date(day, "long", _locale(_known(language)))
+
+
+def days_text(first: date, last: date, language: str) -> str:
+    """``Thu 26 Nov``, ``Thu 26 Nov – Sat 28 Nov`` and so on."""
+    locale = _locale(_known(language))
+    if first == last:
+        return str(format_skeleton("MMMEd", first, locale=locale))
+    return str(format_interval(first, last, "MMMEd", locale=locale))
+
+
+def times_text(starts: datetime, ends: datetime, language: str) -> str:
+    """``Thu 26 Nov, 10:00–12:00``, in the time zone that the times are given in."""
+    locale = _locale(_known(language))
+    day = format_skeleton("MMMEd", starts.date(), locale=locale)
+    # Babel would move them to its own time zone.
+    times = format_interval(starts.replace(tzinfo=None), ends.replace(tzinfo=None), "Hm", locale=locale)
+    return f"{day}, {times}".replace("\N{EN DASH}", "\N{WORD JOINER}\N{EN DASH}\N{WORD JOINER}")
+
+
+def territories(language: str) -> Mapping[str, str]:
+    """The names of countries and other territories, by code."""
+    found: Mapping[str, str] = _locale(_known(language)).territories
+    return found
+
+
+def number_text(number: Decimal | float, language: str) -> str:
+    """``0,5`` or ``1.234``."""
+    return str(format_decimal(number, locale=_locale(_known(language))))
 
 
 def _spoken(tag: str) -> str | None:

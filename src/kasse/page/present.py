@@ -14,13 +14,14 @@ import msgspec
 
 from kasse.domain import session as rules
 from kasse.domain.callbacks import return_href, with_parameters
+from kasse.domain.express import CORRECTION
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import PaymentSession
 from kasse.operations import payments
 from kasse.operations.house import House
 from kasse.operations.orders import load as load_order
 from kasse.page.declines import decline_text
-from kasse.page.express_view import express_view
+from kasse.page.express_view import Trouble, express_view, step_of
 from kasse.page.framing import frame_ancestors
 from kasse.page.languages import direction, money, quantity_text, texts
 from kasse.page.methods import method_views, offered_types
@@ -112,7 +113,7 @@ async def see(house: House, account_id: str, session_id: str) -> Seen:
         return Seen(session, status, name)
     if refusal is not None:
         return Seen(session, _STATES.get(refusal.reason, "unavailable"), name)
-    if not _is_shipped(session):
+    if step_of(session) is not None:
         return Seen(session, "express", name)
     if not offered_types(house, session):
         return Seen(session, "unavailable", name)
@@ -134,27 +135,15 @@ async def _in_the_way(loads: Loads, session: PaymentSession) -> Refusal | None:
     return None
 
 
-def _is_shipped(session: PaymentSession) -> bool:
-    """Whether an express session knows all that it has to before it is paid; others do."""
-    try:
-        rules.require_shipping(session)
-    except Refusal:
-        return False
-    return True
-
-
 def pay_view(
     house: House,
     seen: Seen,
     visit: Visit,
     field_errors: Mapping[str, str] | None = None,
     entered: Mapping[str, str] | None = None,
-    *,
-    editing: bool = False,
-    express_entered: Mapping[str, str] | None = None,
-    express_errors: Mapping[str, str] | None = None,
+    trouble: Trouble | None = None,
 ) -> PayView:
-    """The page of a session in its state. ``editing`` where the payer wants to change his address."""
+    """The page of a session in its state. ``trouble`` is what came of a step of express that was not taken."""
     session, language = seen.session, visit.language
     now = house.clock.now(session.account_id)
     payable = seen.state in PAYABLE
@@ -170,7 +159,7 @@ def pay_view(
         merchant_name=seen.merchant_name,
         merchant_logo_url=_logo(session.given.get("merchant")),
         terms_url=session.url.merchant_terms_url,
-        lines=tuple(_line(item, session.currency, language) for item in _items(session)),
+        lines=tuple(_line(item, session.currency, language, words) for item in _items(session)),
         total_text=total,
         currency=session.currency,
         is_test=session.account_id.startswith("T"),
@@ -182,17 +171,7 @@ def pay_view(
         pay_action=f"{base}/pay?{visit.query}" if payable else None,
         cancel_action=f"{base}/cancel?{visit.query}" if payable or seen.state == "express" else None,
         methods=method_views(house, session, words, total, _last_method(session)) if payable else (),
-        express=express_view(
-            session,
-            language,
-            base,
-            visit.query,
-            editing=editing or express_entered is not None,
-            entered=express_entered,
-            errors=express_errors,
-        )
-        if seen.state in EXPRESS
-        else None,
+        express=express_view(session, visit, words, trouble) if seen.state in EXPRESS else None,
         theme_href=theme_href(session),
         challenge_url=seen.action_url and along(house, seen.action_url, visit),
         leaves_frame=visit.inline and not own,
@@ -264,11 +243,14 @@ def is_own(house: House, url: str) -> bool:
 def _items(session: PaymentSession) -> list[Mapping[str, Any]]:
     order = session.checkout_order
     shipping = order.get("shipping_option")
-    return [*(order.get("items") or ()), *([shipping] if shipping else [])]
+    chosen = [{**shipping, "description": shipping.get("title")}] if shipping else []
+    return [*(order.get("items") or ()), *chosen]
 
 
-def _line(item: Mapping[str, Any], currency: str, language: str) -> PageLine:
+def _line(item: Mapping[str, Any], currency: str, language: str, words: Mapping[str, str]) -> PageLine:
     description = item.get("description") or item.get("title") or item.get("id") or item.get("line_id")
+    if str(item.get("id") or "").startswith(CORRECTION):
+        description = words["express_correction"]
     quantity = item.get("quantity", 1)
     return PageLine(
         str(description), quantity_text(Decimal(str(quantity)), language), money(item["amount"], currency, language)

@@ -27,7 +27,9 @@ def render_pay(view: PayView) -> str:
     """The payment page in any of its states."""
     if view.launcher:
         return _render("launcher.html", view)
-    if view.state in ("express", "ready", "declined") or (view.state == "challenge" and view.pay_action):
+    if view.state == "express" or (view.express is not None and view.state in ("ready", "declined")):
+        return _render("express.html", view)
+    if view.state in ("ready", "declined") or (view.state == "challenge" and view.pay_action):
         return _render("pay.html", view)
     return render_message(view)
 

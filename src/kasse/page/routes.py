@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from kasse.domain.refusals import Refusal
 from kasse.operations import sessions
 from kasse.operations.house import House
-from kasse.page import answers, bank, express_forms, paying, render
+from kasse.page import answers, bank, express, paying, render
 from kasse.page.callers import account_in, payer
 from kasse.page.present import pay_view, see
 from kasse.page.theme import theme_css
@@ -74,8 +74,7 @@ async def _show(house: House, request: Request, session_id: str) -> Response:
     if all(event.name != "VISITED" for event in seen.session.events):
         await sessions.visited(house, payer(request, session_id), session_id)
         seen = await see(house, account_in(session_id), session_id)
-    editing = request.query_params.get("edit") == "address"
-    return answers.page(pay_view(house, seen, answers.visit_of(request), editing=editing))
+    return answers.page(pay_view(house, seen, answers.visit_of(request)))
 
 
 async def _state(house: House, request: Request) -> Response:
@@ -117,12 +116,12 @@ _PLACES = (
     # Where a form has been sent to, its address stays in the browser: whoever loads it again sees the page.
     ("GET", "/v1/view/{session_id}/pay", paying.back_to_view),
     ("GET", "/v1/view/{session_id}/cancel", paying.back_to_view),
-    ("POST", "/v1/view/{session_id}/address", express_forms.set_address),
-    ("POST", "/v1/view/{session_id}/shipping", express_forms.set_shipping),
-    ("POST", "/v1/view/{session_id}/discount", express_forms.set_discount),
+    ("POST", "/v1/view/{session_id}/address", express.set_address),
+    ("POST", "/v1/view/{session_id}/shipping", express.set_shipping),
+    ("POST", "/v1/view/{session_id}/codes", express.set_codes),
     ("GET", "/v1/view/{session_id}/address", paying.back_to_view),
     ("GET", "/v1/view/{session_id}/shipping", paying.back_to_view),
-    ("GET", "/v1/view/{session_id}/discount", paying.back_to_view),
+    ("GET", "/v1/view/{session_id}/codes", paying.back_to_view),
     ("GET", "/v1/view/{session_id}/theme.css", _theme),
     ("GET", "/v1/view/{session_id}/state", _state),
     ("POST", "/v1/view/{session_id}/session/abandon", paying.abandon),

@@ -87,6 +87,8 @@
   }
 
   kasse.changed = () => refresh().catch(() => {});
+  // The payer has changed something himself, and sees it already.
+  kasse.updated = () => tellSession("SessionUpdated").catch(() => {});
 
   async function lock() {
     if (isPopOut) return kasse.hold();
@@ -124,7 +126,7 @@
     waiting.delete(message.type);
   }
 
-  const words = (name) => document.querySelector("[data-told]")?.dataset[name] ?? "";
+  const { words } = kasse;
 
   if (page.validate) {
     kasse.before.push(async () => {
@@ -140,26 +142,9 @@
     });
   }
 
-  // Where the shop's own page asks its server what an address costs, it changes the session meanwhile: locked, so
-  // that nobody pays. A lock that it leaves on is taken off again.
+  // The shop's own page asks its server what it costs to send to an address: see express.js.
   if (page.addressCallback) {
-    kasse.askForAddress = async (form) => {
-      try {
-        const locked = await fetch(`${page.session}/lock`, { method: "POST" });
-        if (!locked.ok) return words("offline");
-        const { pay_lock_id } = (await locked.json()).pay_lock;
-        const session = await fetchSession();
-        const entries = [...new FormData(form)].filter(([name, value]) => value && !name.startsWith("billing_"));
-        const { customer_type, ...address } = Object.fromEntries(entries);
-        const wished = { ...session, order: { ...session.order, shipping_address: address } };
-        const result = await ask("AddressCallback", { session: wished }, "AddressCallbackResult");
-        await fetch(`${page.session}/lock?pay_lock_id=${pay_lock_id}`, { method: "DELETE" });
-        if (result === null) return words("silent");
-        return result.success ? null : result.error || words("refused");
-      } catch {
-        return words("offline");
-      }
-    };
+    kasse.askForAddress = (session) => ask("AddressCallback", { session }, "AddressCallbackResult");
   }
 
   // -- the pop-out and its button in the shop's page

@@ -7,7 +7,7 @@
   // What the other scripts of the page use. Whoever adds to "before" is asked before a payment is sent: null lets
   // it go, a text is told to the payer instead. "busy" while this page pays, "held" while the shop changes the
   // order, "away" while the payer is in a pop-out.
-  const kasse = (window.kasse = { before: [], busy: false, held: false, away: false, refresh, tell, hold, release, leave, choose });
+  const kasse = (window.kasse = { before: [], busy: false, held: false, away: false, refresh, show, tell, words, hold, release, leave, choose, setUp, catchUp });
 
   const ANY_LENGTH = [12, 13, 14, 15, 16, 17, 18, 19];
   const BRANDS = [
@@ -169,36 +169,10 @@
     form.noValidate = true;
   }
 
-  // -- the steps of express, and the choice of a method
+  // -- the choice of a method
 
-  function setUpStep(form) {
-    const button = form.querySelector("[type=submit]");
-    const label = form.querySelector("[data-label]");
-    const status = form.querySelector("[data-status]");
-
-    const setBusy = (now) => {
-      kasse.busy = now;
-      button.setAttribute("aria-busy", now);
-      if (now) label.textContent = button.dataset.busy;
-      status.textContent = now ? status.dataset.busy : "";
-    };
-
-    form.addEventListener("submit", async (event) => {
-      event.preventDefault();
-      if (kasse.busy) return;
-      const text = label.textContent;
-      setBusy(true);
-      const obstacle = form.matches("[data-address-form]") && kasse.askForAddress ? await kasse.askForAddress(form) : null;
-      if (obstacle === null) return form.submit();
-      setBusy(false);
-      label.textContent = text;
-      tell(obstacle);
-    });
-    if (form.matches("[data-choice-form]")) form.addEventListener("change", () => form.requestSubmit());
-  }
-
-  function setUpMethods() {
-    for (const method of document.querySelectorAll("[data-method]")) {
+  function setUpMethods(root) {
+    for (const method of root.querySelectorAll("[data-method]")) {
       method.addEventListener("toggle", () => { if (method.open) kasse.chosen?.(method.dataset.method); });
     }
   }
@@ -226,6 +200,10 @@
   }
 
   const told = () => document.querySelector("[data-told]");
+
+  function words(name) {
+    return told()?.dataset[name] ?? "";
+  }
 
   // Tells something above the forms, or takes it away.
   function tell(text) {
@@ -257,17 +235,37 @@
   // Fetches the page anew and shows what has changed, leaving alone what the payer is typing.
   async function refresh() {
     const reply = await fetch(page.view, { headers: { Accept: "text/html" }, cache: "no-store" });
-    const fresh = new DOMParser().parseFromString(await reply.text(), "text/html");
+    return show(new DOMParser().parseFromString(await reply.text(), "text/html"));
+  }
+
+  // Shows the page that has come in place of this one. Steps that can be taken without leaving it know how to "turn".
+  function show(fresh) {
     const now = fresh.body.dataset;
-    if (now.state !== page.state) return leave(page.view);
+    const here = (part) => document.querySelector(`[data-part="${part.dataset.part}"]`);
+    const other = now.state !== page.state || [...fresh.querySelectorAll("[data-part]")].some((part) => !here(part));
+    if (other && !kasse.turn?.(fresh)) return leave(page.view);
     page.version = now.version;
+    const { activeElement: at } = document;
+    const caret = at?.selectionStart;
+    const changed = [];
     for (const part of fresh.querySelectorAll("[data-part]")) {
-      const here = document.querySelector(`[data-part="${part.dataset.part}"]`);
-      if (!here) return leave(page.view);
-      if (here.innerHTML !== part.innerHTML) here.replaceChildren(...part.childNodes);
+      const place = here(part);
+      // A card that is being typed stays: what can change around it are parts of their own.
+      if (!place || part.hasAttribute("data-stays") || place.innerHTML === part.innerHTML) continue;
+      changed.push(part.dataset.part);
+      kasse.keep?.(place, part);
+      Object.assign(place.dataset, part.dataset);
+      place.replaceChildren(...part.childNodes);
     }
     if (now.locked) hold();
     else release();
+    // Whoever was somewhere in a part that is another one now still is there.
+    const same = at?.id && !at.isConnected && document.getElementById(at.id);
+    if (same) {
+      same.focus();
+      if (caret != null) same.setSelectionRange?.(caret, caret);
+    }
+    kasse.shown?.(changed);
   }
 
   // Goes to another page, for good: whoever waits for what comes after waits in vain.
@@ -276,14 +274,23 @@
     return new Promise(() => {});
   }
 
+  let latest = null;
+
   function heard(now) {
-    if (kasse.busy || kasse.away) return;
+    latest = now;
+    // What was said before the page had come that is here now is no news.
+    if (kasse.busy || kasse.away || now.version < Number(page.version)) return;
     // A page that only waits goes on by itself; one that was being filled in says first what has happened.
-    if (now.state !== page.state) leave(now.href && !("role" in page) && !PAYABLE.includes(page.state) ? now.href : page.view);
-    else if (String(now.version) !== page.version) {
+    if (now.state !== page.state && !kasse.turnsTo?.(now.state)) leave(now.href && !("role" in page) && !PAYABLE.includes(page.state) ? now.href : page.view);
+    else if (now.state !== page.state || String(now.version) !== page.version) {
       page.version = now.version;
       kasse.changed?.();
     }
+  }
+
+  // What has been said while this page was busy.
+  function catchUp() {
+    if (latest) heard(latest);
   }
 
   kasse.changed = refresh;
@@ -338,11 +345,14 @@
     });
   }
 
-  document.querySelectorAll("[data-card-form]").forEach(setUpForm);
-  document.querySelectorAll("[data-step-form]").forEach(setUpStep);
-  setUpMethods();
-  document.querySelectorAll("[data-pay-form]").forEach((form) => setUpPaying(form, () => true));
-  document.querySelectorAll("[data-once], [data-cancel-form]").forEach(setUpOnce);
+  function setUp(root) {
+    root.querySelectorAll("[data-card-form]").forEach(setUpForm);
+    setUpMethods(root);
+    root.querySelectorAll("[data-pay-form]").forEach((form) => setUpPaying(form, () => true));
+    root.querySelectorAll("[data-once], [data-cancel-form]").forEach(setUpOnce);
+  }
+
+  setUp(document);
   // A page that was kept as it was left may be long out of date. Its address may be a form's: no reload().
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) location.replace(location.pathname + location.search);
