@@ -363,5 +363,6 @@
     if (document.activeElement === document.body) notice?.focus();
   }));
   if (page.locked) hold();
-  if (page.watch) watch();
+  // What opens by itself once the shop has checked the order waits for nothing else.
+  if (page.watch && page.state !== "loading") watch();
 })();
