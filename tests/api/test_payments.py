@@ -139,6 +139,9 @@ def test_who_fails_3_d_secure_is_declined_and_may_try_again(shop: Shop, card: st
     ]
 
 
+RETRIES = {"04": "DO_NOT_RETRY", "54": "RETRY_IMMEDIATELY"}
+
+
 @pytest.mark.parametrize(
     ("amount", "currency", "response", "error_type"),
     [
@@ -164,6 +167,7 @@ def test_an_amount_of_995xx_is_refused_with_the_issuers_code(
     assert declined["error"]["type"] == [error_type]
     [event] = shop.transaction(declined["transaction_id"])["events"]
     assert event["error"]["result_code"] == response
+    assert event["error"]["retry_policy"] == {"retry_codes": [RETRIES.get(response, "RETRY_AFTER_DELAY")]}
     [failed] = [each for each in shop.read_session(session)["events"] if each["name"] == "PAY_FAILED"]
     assert failed["details"]["error"] == declined["error"]["message"]
     assert shop.read_order(order)["payment_status"] == "pending"

@@ -21,9 +21,9 @@ from kasse.api.sessions import session_reply
 from kasse.api.wire import LineId, Reference
 from kasse.domain import session as rules
 from kasse.domain.access import ACCOUNT_ID, Caller
-from kasse.domain.callbacks import return_href
 from kasse.domain.profile import payment_methods
 from kasse.domain.refusals import Refusal
+from kasse.domain.return_links import to_merchant
 from kasse.domain.session import PaymentSession
 from kasse.gateways.port import CardDetails, CardRefused
 from kasse.operations import express, payments, sessions
@@ -294,7 +294,9 @@ async def pay(call: Call) -> Any:
 def _pay_reply(call: Call, settled: Settled) -> PagePayReply:
     session, url = settled.session, settled.call.action_url
     if settled.error is not None:
-        details = present(code=settled.error.code, category="retryable")
+        policy = settled.error.retry_policy
+        never = policy is not None and "DO_NOT_RETRY" in policy.retry_codes
+        details = present(code=settled.error.code, category="permanent" if never else "retryable")
         return PagePayReply(False, [], error="Rejected", error_details=[details])
     if settled.call.state == "waiting_for_payer" and url:
         action = {"source": settled.transaction.payment_product_type, "code": "redirect", "type": "redirect"}
@@ -304,7 +306,7 @@ def _pay_reply(call: Call, settled: Settled) -> PagePayReply:
     return PagePayReply(
         True,
         [],
-        redirect_url=return_href(session.url.return_url, session.merchant_reference, settled.transaction.id, None),
+        redirect_url=to_merchant(call.house.settings.base_url, session, settled.transaction.id, None),
     )
 
 

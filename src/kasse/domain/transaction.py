@@ -93,6 +93,16 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     issuing_bank: str | None = None
 
 
+RetryCode = Literal["DO_NOT_RETRY", "RETRY_IMMEDIATELY", "RETRY_AFTER_DELAY"]
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whether it makes sense to try the same again; ``retry_after`` where the gateway tells when."""
+
+    retry_codes: tuple[RetryCode, ...]
+    retry_after: str | None = None
+
+
 class PaymentError(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why a gateway said no. ``type`` is from the list in the checkout reference, 7.3."""
 
@@ -100,6 +110,7 @@ class PaymentError(msgspec.Struct, frozen=True, omit_defaults=True):
     code: str | None = None
     type: tuple[str, ...] = ()
     result_code: str | None = None
+    retry_policy: RetryPolicy | None = None
 
 
 class TransactionEvent(msgspec.Struct, frozen=True, omit_defaults=True):

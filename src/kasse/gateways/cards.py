@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from kasse.domain.money import exponent
-from kasse.domain.transaction import CallKind, Card, PaymentError
+from kasse.domain.transaction import CallKind, Card, PaymentError, RetryCode, RetryPolicy
 from kasse.gateways.port import CardDetails, CardRefused
 
 ThreeDSecure = Literal["no_challenge", "challenge", "attempt", "fails"]
@@ -105,6 +105,9 @@ _ISSUER_RESPONSES = {
 }
 """ISO 8583 response codes: what they mean and what the checkout reference calls that (7.3)."""
 
+_NEVER_APPROVED = frozenset({"03", "04", "07", "12", "13", "14", "15", "41", "43", "46", "57", "58", "94"})
+_ENTERED_WRONG = frozenset({"19", "54", "55", "70", "82"})
+
 
 def check(card: CardDetails, today: date) -> Script:
     """What will happen with the card. Raises ``CardRefused``, which never tells the number.
@@ -160,7 +163,20 @@ def issuer_error(amount: int, currency: str) -> PaymentError | None:
     if whole // 100 != 995 or response == "00":
         return None
     message, error_type = _ISSUER_RESPONSES.get(response, ("the card's issuer declined the payment", "DECLINED"))
-    return PaymentError(message, code=f"issuer_{response}", type=(error_type,), result_code=response)
+    return PaymentError(
+        message,
+        code=f"issuer_{response}",
+        type=(error_type,),
+        result_code=response,
+        retry_policy=RetryPolicy((_retry_code(response),)),
+    )
+
+
+def _retry_code(response: str) -> RetryCode:
+    """As the card schemes sort their response codes: never to be approved, not now, or not with what was entered."""
+    if response in _NEVER_APPROVED:
+        return "DO_NOT_RETRY"
+    return "RETRY_IMMEDIATELY" if response in _ENTERED_WRONG else "RETRY_AFTER_DELAY"
 
 
 def _is_digits(text: str, at_least: int, at_most: int) -> bool:

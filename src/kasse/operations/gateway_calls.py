@@ -12,6 +12,7 @@ from dataclasses import replace
 import structlog
 
 from kasse.domain.access import Caller
+from kasse.domain.return_links import from_bank
 from kasse.domain.transaction import CallKind, CallState, GatewayCall, PaymentError, Transaction
 from kasse.gateways.port import (
     Answer,
@@ -37,14 +38,13 @@ def gateway(house: House, name: str) -> Gateway:
 
 def instruction(house: House, call: GatewayCall, transaction: Transaction) -> Instruction:
     """What the gateway is told. An authorization's key is the transaction's id."""
-    base = house.settings.base_url
     return Instruction(
         account_id=call.account_id,
         key=call.key,
         amount=call.amount,
         currency=call.currency,
         authorization=None if call.kind == "authorize" else transaction.id,
-        return_url=f"{base}/v1/sessions/{transaction.session_id}/redirect/{transaction.id}",
+        return_url=from_bank(house.settings.base_url, transaction),
         merchant_reference=transaction.merchant_reference,
         method=transaction.payment_product_type,
         automatic=call.automatic,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from kasse.domain.refusals import Refusal
+from kasse.domain.return_links import from_bank, payment_return_url
+from kasse.domain.transaction import Transaction
 from kasse.gateways.sandbox import Sandbox
 from kasse.operations import transactions
 from kasse.operations.house import House
@@ -26,8 +28,9 @@ async def challenge(house: House, request: Request) -> Response:
     if asked is None or session is None:
         return answers.plain(request, "not_found", 404)
     if not asked.open:
-        return RedirectResponse(_own_return(request, transaction.session_id, transaction_id), 303)
+        return RedirectResponse(_back(house, request, transaction), 303)
     visit = answers.visit_of(request)
+    forms = _forms_lead_to(from_bank(house.settings.base_url, transaction))
     seen = await see(house, account_id, session.id)
     base = f"/sandbox/challenge/{quote(transaction_id)}"
     view = ChallengeView(
@@ -43,7 +46,7 @@ async def challenge(house: House, request: Request) -> Response:
         inline=visit.inline,
         embedded=visit.embedded,
     )
-    return answers.html(render.render_challenge(view), frames=seen.frame_ancestors, forms="*")
+    return answers.html(render.render_challenge(view), frames=seen.frame_ancestors, forms=forms)
 
 
 async def answer(house: House, request: Request) -> Response:
@@ -54,7 +57,7 @@ async def answer(house: House, request: Request) -> Response:
     transaction = await transactions.get(house, account_id, transaction_id)
     if await _sandbox(house).answer_challenge(account_id, transaction_id, said == "approve") is None:
         return answers.plain(request, "not_found", 404)
-    return RedirectResponse(_own_return(request, transaction.session_id, transaction_id), 303)
+    return RedirectResponse(_back(house, request, transaction), 303)
 
 
 def _sandbox(house: House) -> Sandbox:
@@ -64,6 +67,14 @@ def _sandbox(house: House) -> Sandbox:
     return sandbox
 
 
-def _own_return(request: Request, session_id: str, transaction_id: str) -> str:
-    query = answers.visit_of(request).query
-    return f"/v1/sessions/{quote(session_id)}/redirect/{quote(transaction_id)}?{query}"
+def _back(house: House, request: Request, transaction: Transaction) -> str:
+    """Where the payer goes from here: to this server, which looks how it went, or straight to the merchant's app."""
+    base = house.settings.base_url
+    back, ask = from_bank(base, transaction), payment_return_url(base, transaction.session_id, transaction.id)
+    return back if back != ask else f"{ask.removeprefix(base)}?{answers.visit_of(request).query}"
+
+
+def _forms_lead_to(back: str) -> str:
+    """What the forms of the page may lead to: ``*`` is every site, but no app's own scheme."""
+    scheme = urlsplit(back).scheme
+    return "*" if scheme in ("http", "https") else f"* {scheme}:"

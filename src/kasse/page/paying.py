@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from kasse.domain.profile import CARD
 from kasse.domain.refusals import Refusal
+from kasse.domain.return_links import app_is_first, to_merchant
+from kasse.domain.session import PaymentSession
 from kasse.gateways.port import CardDetails, CardRefused
-from kasse.operations import payments
+from kasse.operations import payments, transactions
 from kasse.operations.house import House
 from kasse.page import answers
 from kasse.page.callers import account_in, payer
@@ -106,8 +108,26 @@ async def _give_up(
 
 async def come_back(house: House, request: Request) -> Response:
     session_id = request.path_params["session_id"]
-    await payments.come_back(house, account_in(session_id), session_id, request.path_params["transaction_id"])
+    transaction_id = request.path_params["transaction_id"]
+    session = await payments.come_back(house, account_in(session_id), session_id, transaction_id)
+    if app_is_first(session.configuration.get("channel"), session.url.return_url):
+        return await _tell_app(house, session, transaction_id)
     return await _go_on(house, request, session_id)
+
+
+async def _tell_app(house: House, session: PaymentSession, transaction_id: str) -> Response:
+    """The app has its payer back and asks how it went: 202 while nobody knows (checkout reference, 6.4)."""
+    if session.status == "paying":
+        return JSONResponse({"session_id": session.id, "transaction_id": transaction_id}, 202, headers=answers.HEADERS)
+    paid = session.status in ("paid", "on_hold")
+    error = "capture" if paid and session.last_error == "capture" else None
+    if not paid:
+        transaction = await transactions.get(house, session.account_id, transaction_id)
+        cancelled = "cancelled" if session.status == "cancelled" else "failed"
+        error = "authorization" if transaction.status == "DECLINED" else cancelled
+    base_url = house.settings.base_url
+    href = to_merchant(base_url, session, session.transaction_id if paid else None, error, asked=True)
+    return RedirectResponse(href, 302, headers=answers.HEADERS)
 
 
 async def _go_on(house: House, request: Request, session_id: str) -> Response:

@@ -13,9 +13,10 @@ from urllib.parse import quote
 import msgspec
 
 from kasse.domain import session as rules
-from kasse.domain.callbacks import return_href, with_parameters
+from kasse.domain.callbacks import with_parameters
 from kasse.domain.express import CORRECTION
 from kasse.domain.refusals import Refusal
+from kasse.domain.return_links import to_merchant
 from kasse.domain.session import PaymentSession
 from kasse.operations import payments
 from kasse.operations.house import House
@@ -49,6 +50,7 @@ class Seen:
     state: State
     merchant_name: str
     action_url: str | None = None
+    base_url: str = ""
 
     @property
     def frame_ancestors(self) -> str:
@@ -78,17 +80,20 @@ class Seen:
         session = self.session
         if self.state == "paid":
             error = "capture" if session.last_error == "capture" else None
-            return return_href(session.url.return_url, session.merchant_reference, session.transaction_id, error)
+            return to_merchant(self.base_url, session, session.transaction_id, error)
         if self.state == "failed":
-            return return_href(session.url.return_url, session.merchant_reference, None, "failed")
+            return to_merchant(self.base_url, session, None, "failed")
         if self.state in ("cancelled", "expired", "locked_elsewhere", "paid_elsewhere"):
-            return return_href(session.url.return_url, session.merchant_reference, None, "cancelled")
+            return to_merchant(self.base_url, session, None, "cancelled")
         return None
 
 
 async def see(house: House, account_id: str, session_id: str) -> Seen:
     """Raises ``Refusal`` (session_not_found)."""
+    return replace(await _look(house, account_id, session_id), base_url=house.settings.base_url)
 
+
+async def _look(house: House, account_id: str, session_id: str) -> Seen:
     async def query(loads: Loads) -> tuple[PaymentSession, str, Refusal | None]:
         session = await loads.session(account_id, session_id)
         account = await loads.account(account_id)
