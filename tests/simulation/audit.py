@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import msgspec
-
-from kasse.domain.callbacks import MAX_RETRIES, Delivery
-from kasse.domain.ledger import Entry
-from kasse.domain.session import PaymentSession
-from kasse.domain.transaction import GatewayCall, Transaction, amounts
+from kasse.domain.session import LOCK_LIFETIME, SessionEvent
+from kasse.domain.transaction import amounts
 from kasse.gateways import sandbox
 from kasse.operations.verification import verify
+from tests.simulation.books import Books
+from tests.simulation.hearsay import callbacks_came, done_once, notices_came, one_capture
 from tests.simulation.network import Receivers
-from tests.simulation.people import Deed, Merchant
+from tests.simulation.people import Merchant
 from tests.simulation.world import World
 
 T = TypeVar("T")
 
 _OPEN = ("INITIATED", "UNKNOWN")
-_KINDS = {"capture": "CAPTURE", "refund": "REFUND", "void": "VOID"}
-_REPORTED = ("CAPTURE", "REFUND")
 
 
 async def audit(world: World, merchant: Merchant, receivers: Receivers) -> None:
@@ -32,52 +28,36 @@ async def audit(world: World, merchant: Merchant, receivers: Receivers) -> None:
     verified = await verify(process.house)
     if verified.difference is not None:
         world.problem(f"kasse verify: {verified.difference}")
-    books = _Books(world)
+    books = Books(world)
     for told in (
         *_nothing_is_stuck(books),
         *_the_gateway_agrees(books),
         *_nobody_paid_twice(books),
-        *_callbacks_came(books, receivers),
-        *(text for deed in merchant.deeds for text in _done_once(books, deed)),
+        *_sessions_cost_what_was_paid(books),
+        *_cancelled_orders_hold_nothing(books),
+        *callbacks_came(books, receivers),
+        *notices_came(books, receivers),
+        *(text for deed in merchant.deeds for text in done_once(books, deed)),
+        *(text for each in merchant.matched for text in one_capture(books, *each)),
     ):
         world.problem(told)
     world.counts.update(transaction.status for transaction in books.transactions)
     world.counts.update(f"session {session.status}" for session in books.sessions)
+    world.counts.update(f"order {status}" for _, status in books.orders)
+    world.counts.update(f"{deed.kind} {deed.told.status if deed.told else 'unknown'}" for deed in merchant.deeds)
     world.counts["callbacks heard"] = len(receivers.heard)
+    world.counts["webhook calls heard"] = len(receivers.notices)
 
 
-class _Books:
-    """All that is stored, read apart from the code that is tried."""
-
-    def __init__(self, world: World) -> None:
-        self._rows = world.store.connection.execute
-        self.transactions = self._all("transactions", Transaction)
-        self.sessions = self._all("sessions", PaymentSession)
-        self.calls = self._all("gateway_calls", GatewayCall)
-        self.deliveries = self._all("deliveries", Delivery)
-        self.entries = self._all("ledger_entries", Entry)
-        self.claimed = self._rows("SELECT coalesce(sum(abs(claimed)), 0) FROM order_lines").get
-        sql = "SELECT key, doc FROM sandbox_book"
-        self.bank = {key: msgspec.json.decode(doc, type=sandbox.Entry) for key, doc in self._rows(sql)}
-
-    def _all(self, table: str, kind: type[T]) -> list[T]:
-        return [msgspec.json.decode(doc, type=kind) for (doc,) in self._rows(f"SELECT doc FROM {table}")]  # noqa: S608
-
-    def session(self, id: str) -> PaymentSession:
-        return next(session for session in self.sessions if session.id == id)
-
-    def of_line(self, order: str, line_id: int) -> dict[str, int]:
-        names = ("payable", "authorized", "cancelled", "captured", "refunded")
-        sql = f"SELECT {','.join(names)} FROM order_lines WHERE order_ref = ? AND line_id = ?"  # noqa: S608
-        [row] = self._rows(sql, (order, line_id)).fetchall()
-        return {name: int(str(value)) for name, value in zip(names, row, strict=True)}
-
-
-def _nothing_is_stuck(books: _Books) -> Iterator[str]:
-    if books.claimed:
-        yield f"{books.claimed} of the lines of orders are claimed for ever"
+def _nothing_is_stuck(books: Books) -> Iterator[str]:
+    # What is on hold at the merchant's own wish stays claimed until he decides.
+    held = [each for each in books.transactions if each.status == "ON_HOLD"]
+    claimed = sum(abs(item.amount) for each in held for item in each.lines)
+    if books.claimed != claimed:
+        yield f"{books.claimed} of the lines of orders are claimed for ever, on hold are {claimed}"
+    on_hold = {each.id for each in held}
     for call in books.calls:
-        if call.state != "done":
+        if call.state != "done" and not (call.state == "on_hold" and call.key in on_hold):
             yield f"the call {call.key} is {call.state} for ever"
     for transaction in books.transactions:
         if transaction.status in _OPEN or transaction.pending:
@@ -85,11 +65,18 @@ def _nothing_is_stuck(books: _Books) -> Iterator[str]:
     for session in books.sessions:
         if session.status == "paying":
             yield f"session {session.id} is being paid for ever"
+        if session.status == "on_hold" and session.transaction_id not in on_hold:
+            yield f"session {session.id} is on hold for ever"
+    for notice in books.notices:
+        if not notice.told:
+            yield f"{notice.id} is never told"
 
 
-def _the_gateway_agrees(books: _Books) -> Iterator[str]:
+def _the_gateway_agrees(books: Books) -> Iterator[str]:
     bank = dict(books.bank)
     for transaction in books.transactions:
+        if transaction.gateway != "sandbox":
+            continue
         theirs, ours = bank.pop(transaction.id, sandbox.Entry()), amounts(transaction)
         if not ours.authorized and theirs.holds_nothing:
             # It was closed while the payer confirmed it: the gateway approved and released it again.
@@ -105,16 +92,20 @@ def _the_gateway_agrees(books: _Books) -> Iterator[str]:
         yield f"the gateway has {key}, which is no transaction of ours"
 
 
-def _nobody_paid_twice(books: _Books) -> Iterator[str]:
+def _nobody_paid_twice(books: Books) -> Iterator[str]:
     """By what the gateway has, not by what we think. What it released may be paid again."""
     paid: Counter[tuple[str, int]] = Counter()
     by_session: Counter[str] = Counter()
     for transaction in books.transactions:
-        theirs = books.bank.get(transaction.id, sandbox.Entry())
-        if theirs.state == "approved" and not theirs.holds_nothing:
+        theirs, ours = books.bank.get(transaction.id, sandbox.Entry()), amounts(transaction)
+        elsewhere = transaction.gateway != "sandbox" and ours.authorized > ours.voided
+        if elsewhere or (theirs.state == "approved" and not theirs.holds_nothing):
             by_session[transaction.session_id] += 1
             for item in transaction.lines:
                 paid[str(transaction.order), item.line_id] += item.amount
+    for entry, order in books.entries_elsewhere():
+        for item in entry.items:
+            paid[order, item.line_id] += item.amount
     for session_id, times in by_session.items():
         if times > 1:
             yield f"session {session_id} was paid {times} times"
@@ -128,61 +119,30 @@ def _nobody_paid_twice(books: _Books) -> Iterator[str]:
             yield f"line {line_id} of an order has {sums}"
 
 
-def _callbacks_came(books: _Books, receivers: Receivers) -> Iterator[str]:
-    """What is owed is worked out from what happened, not from what was noted to be owed."""
-    given_up = {delivery.url for delivery in books.deliveries if delivery.status == "failed"}
-    if any(delivery.attempts <= MAX_RETRIES for delivery in books.deliveries if delivery.status == "failed"):
-        yield "a callback was given up too early"
-    owed = set(_owed(books))
-    heard = {
-        (call["session_id"], call.get("transaction_id"), call.get("error") or call.get("event"), call.get("event_id"))
-        for call in receivers.heard
-    }
-    for each in sorted(owed - heard, key=repr):
-        if not any(each[0] in url for url in given_up):
-            yield f"the callback {each} (session, transaction, event) never came"
-    # That an automatic capture was refused is told too; it is tried again.
-    unexpected = {each for each in heard - owed if each[2] != "capture"}
-    for each in sorted(unexpected, key=repr):
-        yield f"the callback {each} (session, transaction, event) tells what did not happen"
-
-
-def _owed(books: _Books) -> Iterator[tuple[str, str | None, str | None, str | None]]:
-    for transaction in books.transactions:
-        if transaction.auto_capture and any(event.transaction_status == "CAPTURED" for event in transaction.events):
-            # What is captured by itself is told when it is captured, not before.
-            yield transaction.session_id, transaction.id, None, None
-        for event in transaction.events:
-            if event.event == "AUTHORIZE" and event.success and transaction.auto_capture:
-                continue
-            if event.event == "AUTHORIZE" and event.success:
-                yield transaction.session_id, transaction.id, None, None
-            elif event.event in _REPORTED and event.success:
-                yield transaction.session_id, transaction.id, event.event, event.id
+def _sessions_cost_what_was_paid(books: Books) -> Iterator[str]:
+    """Nobody pays another amount than the session has, and nobody pays while the shop has locked it."""
     for session in books.sessions:
-        if session.status == "cancelled":
-            yield session.id, None, "cancelled", None
+        paid = books.transaction(session.transaction_id)
+        if paid is not None and paid.amount != session.amount:
+            yield f"session {session.id} costs {session.amount}, {paid.amount} is paid"
+        order = session.checkout_order
+        items = sum(item["amount"] for item in order.get("items") or ())
+        shipping = (order.get("shipping_option") or {}).get("amount", 0)
+        if items and order["amount"] != items + shipping:
+            yield f"session {session.id} costs {order['amount']}, its items {items} and its shipping {shipping}"
+        locked: SessionEvent | None = None
+        for event in session.events:
+            if event.name == "PAY_LOCK_START":
+                locked = event
+            elif event.name == "PAY_LOCK_END":
+                locked = None
+            elif locked and event.name == "ADD_PAYMENT_INFORMATION":
+                lapses = locked.created_at + LOCK_LIFETIME
+                yield from [f"session {session.id} was paid while it was locked"] * (event.created_at < lapses)
 
 
-def _done_once(books: _Books, deed: Deed) -> Iterator[str]:
-    """Whoever was told yes finds it once, whoever was told no finds nothing, who knows nothing at most once."""
-    entries = [entry for entry in books.entries if _deed_of(entry.given.get("metadata")) == deed.name]
-    events = [
-        event
-        for transaction in books.transactions
-        for event in transaction.events
-        if event.success and event.event == _KINDS[deed.kind] and _deed_of(event.metadata) == deed.name
-    ]
-    times = max(len(entries), len(events))
-    if times > 1:
-        yield f"{deed.name}, a {deed.kind}, was done {times} times"
-    if deed.told is None:
-        return
-    if deed.told.status == 200 and times == 0:
-        yield f"{deed.name}, a {deed.kind}, was answered 200 and is not there"
-    if deed.told.status != 200 and times and deed.told.keyword != "outcome_unknown":
-        yield f"{deed.name}, a {deed.kind}, was refused ({deed.told.keyword}) and is there"
-
-
-def _deed_of(metadata: Any) -> str | None:
-    return metadata.get("deed") if isinstance(metadata, dict) else None
+def _cancelled_orders_hold_nothing(books: Books) -> Iterator[str]:
+    for id, status in books.orders:
+        for sums in books.lines(id) if status == "cancelled" else ():
+            if sums["captured"] != sums["refunded"] or sums["authorized"] != sums["captured"] + sums["cancelled"]:
+                yield f"order {id} is cancelled, a line of it has {sums}"

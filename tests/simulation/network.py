@@ -13,6 +13,7 @@ import msgspec
 from kasse.delivery.outgoing import CallFailed, Outgoing, Reply
 from kasse.gateways.port import NoAnswer
 from kasse.gateways.sandbox import Sandbox
+from tests.simulation.errands import OPTIONS
 from tests.simulation.world import SETTINGS, Process, World, short
 
 
@@ -138,10 +139,21 @@ def _named(result: Any) -> str:
 
 @dataclass
 class Receivers:
-    """The merchants' ends of callbacks. ``heard`` has what arrived at them, by the query of each call."""
+    """The merchants' ends of callbacks and webhooks, which hear a call perhaps several times.
+
+    ``heard`` has the query of each callback, ``notices`` the body of each call to a webhook, by the call's id.
+    """
 
     world: World
-    heard: list[dict[str, str]] = field(default_factory=list)
+    heard: dict[str, dict[str, str]] = field(default_factory=dict)
+    notices: dict[str, Any] = field(default_factory=dict)
+
+    def hear(self, url: str, headers: Mapping[str, str], body: bytes | None) -> None:
+        id = headers["event-delivery"]
+        if "event" in headers:
+            self.notices[id] = msgspec.json.decode(body or b"")
+        else:
+            self.heard[id] = dict(parse_qsl(urlsplit(url).query))
 
     def are_down(self) -> bool:
         world = self.world
@@ -172,15 +184,27 @@ class FarReceivers(Outgoing):
         await self._process.step("before a callback")
         down = self._receivers.are_down()
         how = world.chance.choice(("silent", "broken", "heard it all the same")) if down else "well"
-        if how in ("well", "heard it all the same"):
-            self._receivers.heard.append(dict(parse_qsl(urlsplit(url).query)))
+        is_question = "event-delivery" not in headers
+        if how in ("well", "heard it all the same") and not is_question:
+            self._receivers.hear(url, headers, body)
         if how in ("silent", "heard it all the same"):
             await asyncio.sleep(timeout_s)
         await self._process.step("after a callback")
-        world.note(f"a callback of {headers['event-delivery'][:8]} finds its receiver {how}")
+        if is_question:
+            # While the shop thinks about it others come in between.
+            await world.wait(8)
+        name = "a question" if is_question else f"a callback of {headers['event-delivery'][:8]}"
+        world.note(f"{name} finds its receiver {how}")
         if how in ("silent", "heard it all the same"):
             raise CallFailed(f"no answer within {timeout_s:g} seconds")
-        return Reply(500 if how == "broken" else 200, 1)
+        return Reply(500 if how == "broken" else 200, 1, _shipping(world) if is_question else b"")
+
+
+def _shipping(world: World) -> bytes:
+    """What the shop's server says the shipping may be; now and then that makes no sense."""
+    if world.chance.random() < 0.1:
+        return world.chance.choice((b"", b"[]", b'{"shipping_options": [{}]}'))
+    return msgspec.json.encode({"shipping_options": world.chance.choice((OPTIONS, OPTIONS[:1]))})
 
 
 class Cut(Exception):
@@ -271,7 +295,9 @@ async def request(
     answer = Answer(status, found, b"".join(message.get("body", b"") for message in told))
     refused = f" {answer.keyword}" if status >= 400 and found["content-type"].startswith("application/json") else ""
     world.note(f"{who}: {method} {_plain(parts.path)} is answered {status}{refused}")
-    if status >= 500 and not (status == 503 or (status == 500 and world.faults.database_away)):
+    # That the shop's own server did not answer is told with a 500 (checkout reference, section 10).
+    explained = status == 503 or (status == 500 and (world.faults.database_away or refused == " callback_failed"))
+    if status >= 500 and not explained:
         world.problem(f"{method} {parts.path} was answered {status}: {answer.body[:300]!r}")
     return answer
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from kasse.domain.times import rfc3339
 from tests.running import Json, line, session_request
+from tests.simulation import errands
 from tests.simulation.network import Answer, Cut, request
 from tests.simulation.world import World
 
@@ -51,6 +52,17 @@ class Merchant:
     token: str = ""
     deeds: list[Deed] = field(default_factory=list)
     sessions: list[str] = field(default_factory=list)
+    unanswered: list[tuple[str, str, str, Any, str]] = field(default_factory=list)
+    """Requests with a key, as ``ask`` takes them, that had no answer however often they were sent."""
+    matched: list[tuple[str, Answer, Answer | None]] = field(default_factory=list)
+    """Captures at a transaction, and what was answered when they were recorded on the order as well."""
+
+    @property
+    def account_path(self) -> str:
+        return f"/v1/accounts/{ACCOUNT}"
+
+    def pay_path(self, session: str) -> str:
+        return f"{self.account_path}/sandbox/sessions/{session}/pay"
 
     async def ask(self, who: str, method: str, path: str, body: Any = None, key: str | None = None) -> Answer | None:
         """Ask until there is an answer, with the same key each time; None when it stays unknown."""
@@ -73,7 +85,20 @@ class Merchant:
                 continue
             if answer.status not in _AGAIN and not (answer.status == 409 and answer.keyword == "request_under_way"):
                 return answer
+        if key is not None:
+            self.unanswered.append((who, method, path, body, key))
         return None
+
+    async def ask_again(self) -> None:
+        """When all is well each of them must be answered."""
+        waiting, self.unanswered = self.unanswered, []
+        for who, method, path, body, key in waiting:
+            answer = await self.ask(who, method, path, body, key)
+            for deed in self.deeds:
+                if deed.name == who:
+                    deed.told = answer
+        for who, method, path, _, _ in self.unanswered:
+            self.world.problem(f"{who} is never answered: {method} {path}")
 
     async def _log_in(self) -> None:
         login = base64.b64encode(f"{self.client_id}:{self.client_secret}".encode()).decode()
@@ -86,12 +111,15 @@ class Merchant:
         if answer.status == 200:
             self.token = answer.json()["access_token"]
 
-    async def do(self, kind: str, about: str, method: str, path: str, body: Json) -> Answer | None:
-        """Do something that shall happen once, and remember it."""
+    async def do(
+        self, kind: str, about: str, method: str, path: str, body: Json, *, with_name: bool = True
+    ) -> Answer | None:
+        """Do something that shall happen once, and remember it; with its name where the wire has a place for one."""
         deed = Deed(f"deed-{len(self.deeds) + 1}", kind, about)
         self.deeds.append(deed)
         key = f"key of {deed.name}"
-        deed.told = await self.ask(deed.name, method, path, {**body, "metadata": {"deed": deed.name}}, key)
+        named = {**body, "metadata": {"ext_deed": deed.name}} if with_name else body
+        deed.told = await self.ask(deed.name, method, path, named, key)
         return deed.told
 
     # -- the story of an order
@@ -108,7 +136,8 @@ class Merchant:
         order = await self._order(number, amounts)
         if order is None:
             return
-        await asyncio.gather(*(self._sell(order, amounts) for _ in range(chance.choice((1, 1, 1, 2, 2, 4)))))
+        sales = [self._sell(order, amounts) for _ in range(chance.choice((1, 1, 1, 2, 2, 4)))]
+        await asyncio.gather(errands.look_after(self, order, amounts), *sales)
 
     async def _order(self, number: int, amounts: Sequence[int]) -> str | None:
         items = [line(n, amount) for n, amount in enumerate(amounts, 1)]
@@ -143,6 +172,9 @@ class Merchant:
         order = {"amount": amount, "currency": "NOK", "merchant_reference": f"direct-{number}"}
         url = {"return_url": "https://shop.example/done", "callback_url": CALLBACK}
         body: Json = {"url": url, "order": order, "profile_id": "default"}
+        express = chance.random() < 0.3
+        if express:
+            body |= errands.express_order(amount, f"direct-{number}", asks=chance.random() < 0.7)
         if chance.random() < 0.5:
             body["configuration"] = {"auto_capture": True}
         if chance.random() < 0.3:
@@ -153,12 +185,14 @@ class Merchant:
             return
         session = str(answer.json()["id"])
         self.sessions.append(session)
-        await self._after(session, None, [amount])
+        await self._after(session, None, [amount], express)
 
-    async def _after(self, session: str, order: str | None, amounts: Sequence[int]) -> None:
+    async def _after(self, session: str, order: str | None, amounts: Sequence[int], express: bool = False) -> None:
         chance = self.world.chance
-        payers = [self._payer(session) for _ in range(chance.choice((1, 1, 1, 2, 3)))]
+        payers = [self._payer(session, express) for _ in range(chance.choice((1, 1, 1, 2, 3)))]
         others = [self._cancel(session)] if chance.random() < 0.15 else []
+        if chance.random() < 0.3:
+            others.append(errands.amend(self, session, direct=order is None and not express))
         await asyncio.gather(*payers, *others)
         await asyncio.gather(*(self._handle(session, order, amounts) for _ in range(chance.choice((1, 1, 2)))))
 
@@ -173,30 +207,44 @@ class Merchant:
         transaction = found.json().get("transaction_id") if found is not None and found.status == 200 else None
         if transaction is None:
             return
+        read = await self.ask("clerk", "GET", f"/v1/transactions/{transaction}")
+        if read is not None and read.status == 200 and read.json()["status"] == "ON_HOLD" and chance.random() < 0.9:
+            await errands.decide_held(self, session, transaction)
         for _ in range(chance.randrange(0, 5)):
             await self.world.wait(15)
+            if order is not None and chance.random() < 0.2:
+                await errands.take_by_both_doors(self, order, transaction, amounts)
+                continue
             kind = chance.choice(("capture", "capture", "capture", "refund", "refund", "void"))
             if order is not None and chance.random() < 0.6:
                 plural = {"capture": "captures", "refund": "refunds", "void": "cancellations"}[kind]
                 lines = sorted(chance.sample(range(1, len(amounts) + 1), chance.randrange(1, len(amounts) + 1)))
-                items = [{"line_id": n, "amount": self._part(amounts[n - 1])} for n in lines]
+                items = [{"line_id": n, "amount": self.part(amounts[n - 1])} for n in lines]
                 await self.do(kind, order, "POST", f"orders/{order}/{plural}", {"items": items})
             elif kind == "void":
                 await self.ask("clerk", "POST", f"/v1/transactions/{transaction}/void", {}, key=f"{chance.random()}")
             else:
-                body = {"amount": self._part(sum(amounts))}
+                body: Json = {"amount": self.part(sum(amounts))}
+                if kind == "capture" and chance.random() < 0.25:
+                    body["final_capture"] = True
                 await self.do(kind, transaction, "POST", f"/v1/transactions/{transaction}/{kind}", body)
 
-    def _part(self, amount: int) -> int:
+    def part(self, amount: int) -> int:
         return amount if self.world.chance.random() < 0.5 else self.world.chance.randrange(1, amount + 2)
 
     # -- payers
 
-    async def _payer(self, session: str) -> None:
+    async def _payer(self, session: str, express: bool = False) -> None:
         """Pay, in one way or another, perhaps several times, and perhaps leave in the middle of it."""
         chance = self.world.chance
         await self.world.wait(20)
         for _ in range(chance.randrange(1, 4)):
+            if express:
+                await errands.choose_shipping(self, session)
+            if chance.random() < 0.15:
+                if await errands.pay_elsewhere(self, session):
+                    return
+                continue
             card = chance.choice(GOOD_CARDS if chance.random() < 0.5 else OTHER_CARDS)
             way = self._at_the_api if chance.random() < 0.5 else self._at_the_page
             with_luck = await way(session, card)
@@ -205,8 +253,7 @@ class Merchant:
             await self.world.wait(20)
 
     async def _at_the_api(self, session: str, card: str) -> bool:
-        path = f"/v1/accounts/{ACCOUNT}/sandbox/sessions/{session}/pay"
-        answer = await self.ask("payer", "POST", path, {"card": card})
+        answer = await self.ask("payer", "POST", self.pay_path(session), {"card": card})
         if answer is None or answer.status != 200:
             return False
         reply = answer.json()
@@ -247,6 +294,13 @@ class Merchant:
         if chance.random() < 0.3:
             visits.append(self._visit("POST", f"/v1/view/{window}/cancel", {}))
         await asyncio.gather(*visits)
+
+    async def visit(self, method: str, url: str, body: Json | None = None) -> Answer | None:
+        """What the payer's page asks, once."""
+        try:
+            return await request(self.world, "page", method, url, body)
+        except Cut:
+            return None
 
     async def _visit(self, method: str, url: str, form: dict[str, str] | None = None) -> Answer | None:
         try:

@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from unittest import mock
 
+import msgspec
 import structlog
 
+from kasse.delivery.telling import tell
 from kasse.domain.access import ServerSecret
+from kasse.domain.hooks import EVENTS
+from kasse.domain.profile import merged
 from kasse.gateways.port import NoAnswer
 from kasse.main import delivery_worker
 from kasse.operations import accounts, payments
-from kasse.store.port import StoreUnavailable
+from kasse.operations.house import House
+from kasse.store.port import Loads, Record, StoreUnavailable
 from kasse.store.times import from_milliseconds
 from tests.running import SCOPES
-from tests.simulation import faults
+from tests.simulation import errands, faults
 from tests.simulation.audit import audit
 from tests.simulation.network import FarGateway, FarReceivers, Garbled, Receivers
 from tests.simulation.people import ACCOUNT, Merchant
@@ -94,12 +99,14 @@ async def _story(world: World) -> None:
     world.note(f"seed {world.seed}; faults: {world.faults}")
     servers = chance.choice((1, 1, 2, 3))
     beside = [world.beside(world.keep_alive(servers)), world.beside(world.move_clocks())]
+    if chance.random() < 0.25:
+        beside.append(world.beside(errands.play_with_the_clock(merchant)))
     trades = [merchant.trade(number) for number in range(chance.randrange(1, 5))]
     trades += [merchant.trade_directly(number) for number in range(chance.choice((0, 0, 1, 2)))]
     await asyncio.gather(*trades)
     for task in beside:
         task.cancel()
-    await _heal(world, receivers)
+    await _heal(world, merchant, receivers)
     await audit(world, merchant, receivers)
 
 
@@ -114,11 +121,32 @@ async def _set_up(world: World) -> Merchant:
     process = await world.start_process()
     assert process.house is not None
     await accounts.create_account(process.house, ACCOUNT, "Fjord & Fjell")
-    client, secret_of_client = await accounts.create_client(process.house, "simulation", ACCOUNT, scopes=SCOPES)
-    return Merchant(world, client.client_id, secret_of_client)
+    scopes = (*SCOPES, "admin:hooks")
+    client, secret_of_client = await accounts.create_client(process.house, "simulation", ACCOUNT, scopes=scopes)
+    await _offer_external(process.house)
+    merchant = Merchant(world, client.client_id, secret_of_client)
+    if world.chance.random() < 0.6:
+        config = {"url": "https://hooks.example/kasse", "secret": "a secret of the shop's own"}
+        body = {"config": config, "events": EVENTS}
+        subscribed = await merchant.ask("shop", "POST", f"{merchant.account_path}/hooks/subscriptions", body)
+        assert subscribed is not None
+        assert subscribed.status == 200, subscribed.body
+    return merchant
 
 
-async def _heal(world: World, receivers: Receivers) -> None:
+async def _offer_external(house: House) -> None:
+    """The account's profile offers payment by invoice besides cards."""
+
+    async def decide(loads: Loads) -> tuple[None, Sequence[Record]]:
+        profile = await loads.profile(ACCOUNT, "default")
+        assert profile is not None
+        configuration = merged(profile.configuration, {"dintero": {"external": {"enabled": True}}})
+        return None, (msgspec.structs.replace(profile, configuration=configuration, version=profile.version + 1),)
+
+    await house.store.change(decide)
+
+
+async def _heal(world: World, merchant: Merchant, receivers: Receivers) -> None:
     """Nothing goes wrong any more, and time passes: whatever was left open must come to its end."""
     world.note("from here on all is well")
     for process in list(world.processes):
@@ -129,8 +157,11 @@ async def _heal(world: World, receivers: Receivers) -> None:
         await asyncio.sleep(2 * away.gateway_latest)
     process = await world.start_process(with_workers=False)
     world.ended, world.ended_at = True, world.now()
+    await errands.start_the_clock(merchant)
     await _work_off(world, process, receivers)
     await asyncio.sleep(3 * away.gateway_latest + 100)
+    await _work_off(world, process, receivers)
+    await merchant.ask_again()
     await _work_off(world, process, receivers)
 
 
@@ -139,7 +170,8 @@ async def _work_off(world: World, process: Process, receivers: Receivers) -> Non
     assert process.house is not None
     worker = delivery_worker(process.house, FarReceivers(process, receivers))
     for _ in range(_MOST_ROUNDS):
-        if await payments.settle_due(process.house) + await worker.deliver_due():
+        told = await tell(process.house.store, process.house.clock)
+        if told + await payments.settle_due(process.house) + await worker.deliver_due():
             continue
         due = _next_due(world)
         if due is None:
