@@ -23,6 +23,7 @@ from kasse.api import wire
 from kasse.api.addresses import Addresses
 from kasse.api.entrance import Entrance, name_route
 from kasse.api.once import answer_id, answer_once
+from kasse.api.other_sites import open_to_other_sites
 from kasse.api.routes import Answer, Call, Route
 from kasse.domain.access import Caller, RequestNote, StoredAnswer, account_id, allows, origin
 from kasse.domain.refusals import Refusal
@@ -58,7 +59,7 @@ def build(house: House, routes: Iterable[Route], more: Iterable[BaseRoute] = ())
     app.router.redirect_slashes = False
     limits = house.settings
     gate = Gate(limits.max_under_way, limits.max_waiting, limits.max_wait)
-    return Entrance(app, gate, house.watch)
+    return Entrance(open_to_other_sites(app), gate, house.watch)
 
 
 def _aliases(path: str) -> Iterator[str]:
