@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import re
 import socket
 import tempfile
 import threading
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 import uvicorn
 
+from kasse.api import openapi
 from kasse.clock import Clock
-from kasse.main import build_app, open_house, workers
+from kasse.main import build_app, declared, open_house, workers
 from kasse.operations import accounts
 from kasse.operations.house import House
 from kasse.settings import Settings
@@ -65,6 +69,7 @@ class Shop:
 
     def __post_init__(self) -> None:
         self.http.headers["Authorization"] = f"Bearer {self.token()}"
+        self.http.hooks["response"].append(_as_documented)
 
     def token(self) -> str:
         answer = requests.post(
@@ -142,6 +147,24 @@ class Shop:
 
     def read_session(self, session: Json) -> Json:
         return self.ok("GET", f"/v1/sessions/{session['id']}")
+
+
+@cache
+def _documented() -> list[tuple[str, re.Pattern[str], set[int]]]:
+    return [
+        (route.method, re.compile(re.sub(r"{\w+}", "[^/]+", route.path)), openapi.statuses(route))
+        for route in declared()
+    ]
+
+
+def _as_documented(answer: requests.Response, *_: Any, **__: Any) -> None:
+    """Whatever a merchant asks, the answer's status is one of those that OpenAPI tells of the operation."""
+    path = urlsplit(str(answer.url)).path
+    for method, pattern, statuses in _documented():
+        if method == answer.request.method and pattern.fullmatch(path):
+            # What is no request for this operation at all never comes to it.
+            assert answer.status_code in {*statuses, 405, 431}, f"{method} {path}: {answer.status_code} {answer.text}"
+            return
 
 
 def line(line_id: int, amount: int, **more: Any) -> Json:

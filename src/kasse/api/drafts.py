@@ -102,6 +102,7 @@ def _options(body: CreateDraft | ReplaceDraft, raw: JsonObject | None) -> JsonOb
     scopes=WRITE_SHOPPING,
     body=CreateDraft,
     reply=DraftReply,
+    refusals=("order_not_found",),
     renders=Draft,
     render=lambda call, draft: draft_reply(call, draft),
 )
@@ -135,7 +136,14 @@ async def replace(call: Call) -> Draft:
     return await drafts.replace(call.house, call.caller, call.path("draft_id"), _order(call, body), options)
 
 
-@routes("DELETE", _BASE + "/{draft_id}", "Delete a draft order", scopes=WRITE_SHOPPING, reply=DraftReply)
+@routes(
+    "DELETE",
+    _BASE + "/{draft_id}",
+    "Delete a draft order",
+    scopes=WRITE_SHOPPING,
+    reply=DraftReply,
+    refusals=("draft_not_open",),
+)
 async def delete(call: Call) -> Any:
     return draft_reply(call, await drafts.delete(call.house, call.caller, call.path("draft_id")))
 
@@ -179,7 +187,14 @@ async def update_item(call: Call) -> Draft:
     return await drafts.update_item(call.house, call.caller, call.path("draft_id"), item)
 
 
-@routes("DELETE", _BASE + "/{draft_id}/items/{line_id}", "Remove an item", scopes=WRITE_SHOPPING, reply=DraftReply)
+@routes(
+    "DELETE",
+    _BASE + "/{draft_id}/items/{line_id}",
+    "Remove an item",
+    scopes=WRITE_SHOPPING,
+    reply=DraftReply,
+    refusals=("draft_not_open",),
+)
 async def remove_item(call: Call) -> Any:
     wanted = line_id(call.path("line_id"), "/line_id")
     return draft_reply(call, await drafts.remove_item(call.house, call.caller, call.path("draft_id"), wanted))

@@ -75,7 +75,7 @@ async def comment(call: Call) -> Comment:
     return await orders.comment(call.house, call.caller, call.path("order_id"), body.text)
 
 
-@routes("DELETE", _BASE + "/comments/{comment_id}", "Remove a comment", scopes=WRITE_SHOPPING)
+@routes("DELETE", _BASE + "/comments/{comment_id}", "Remove a comment", scopes=WRITE_SHOPPING, empty="Removed")
 async def remove_comment(call: Call) -> Any:
     await orders.remove_comment(call.house, call.caller, call.path("order_id"), call.path("comment_id"))
     return Answer(status=204)

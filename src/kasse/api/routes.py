@@ -89,7 +89,8 @@ class Route:
 
     ``scopes`` is None where no token is asked for. ``query`` holds the schemas of its query parameters.
     ``repeatable`` where asking again comes to the same, so that a request that was cut off may go its whole way again.
-    ``may_wait`` where a 202 says that the outcome is not known yet. ``secret_body`` keeps the body out of the order's
+    ``may_wait`` where a 202 says that the outcome is not known yet, ``empty`` what a 204 says. ``refusals`` are reasons
+    that cannot be told from the rest of the declaration. ``secret_body`` keeps the body out of the order's
     history, ``secret_answer`` the answer out of what is kept for a repeated ``Idempotency-Key``.
     """
 
@@ -106,6 +107,7 @@ class Route:
     query: Mapping[str, Any] = field(default_factory=dict)
     repeatable: bool = False
     may_wait: bool = False
+    empty: str = ""
     refusals: tuple[str, ...] = ()
     secret_body: bool = False
     secret_answer: bool = False

@@ -188,6 +188,7 @@ async def delete(call: Call) -> Any:
     scopes=_WRITE,
     repeatable=True,
     body_required=False,
+    empty="Sent",
     refusals=("subscription_not_found",),
 )
 async def ping(call: Call) -> Answer:

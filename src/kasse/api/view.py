@@ -233,6 +233,7 @@ async def set_shipping_option(call: Call) -> Any:
     scopes=None,
     body=DiscountCodes,
     reply=PageSession,
+    empty="None of the codes is worth anything",
     refusals=_CHANGES,
 )
 async def set_discount_codes(call: Call) -> Any:
@@ -311,7 +312,11 @@ def _pay_reply(call: Call, settled: Settled) -> PagePayReply:
 
 
 @routes(
-    "POST", _SESSION + "/publish/scc", "Send the payer a code by SMS: this server sends none", scopes=None, refusals=()
+    "POST",
+    _SESSION + "/publish/scc",
+    "Send the payer a code by SMS: this server sends none",
+    scopes=None,
+    refusals=("not_supported",),
 )
 async def publish_scc(call: Call) -> Any:
     await sessions.get(call.house, _payer(call).account_id, call.path("session_id"))
