@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31
 from kasse.api.routes import Route
 from kasse.domain.refusals import REASONS
 from kasse.main import declared
-from tests.running import Json, Running, Shop, line
+from tests.running import SCOPES, Json, Running, Shop, line
 
 ROUTES = declared()
 
@@ -112,7 +112,7 @@ def test_every_reference_leads_somewhere(document: Json) -> None:
 
 @pytest.fixture(scope="module")
 def shop(server: Running) -> Shop:
-    return server.shop()
+    return server.shop(*SCOPES, "admin:hooks")
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,7 @@ def test_generated_requests_meet_no_error_of_the_server(
     ]
 
     @settings(
-        max_examples=10,
+        max_examples=4,
         derandomize=True,
         database=None,
         deadline=None,

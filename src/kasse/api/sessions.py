@@ -128,6 +128,7 @@ _TEXTS = {"type": "array", "items": {"type": "string"}}
         "starting_after": lists.PAGING["starting_after"],
     },
     reply=list[CheckoutSession],
+    refusals=("session_not_found",),
 )
 async def list_sessions(call: Call) -> Any:
     filters = SessionFilters(
