@@ -163,7 +163,8 @@ def _as_documented(answer: requests.Response, *_: Any, **__: Any) -> None:
     for method, pattern, statuses in _documented():
         if method == answer.request.method and pattern.fullmatch(path):
             # What is no request for this operation at all never comes to it.
-            assert answer.status_code in {*statuses, 405, 431}, f"{method} {path}: {answer.status_code} {answer.text}"
+            is_other = answer.status_code in (405, 431) or '"unknown_route"' in answer.text
+            assert is_other or answer.status_code in statuses, f"{method} {path}: {answer.status_code} {answer.text}"
             return
 
 

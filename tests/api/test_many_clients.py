@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from kasse.domain.profile import CARD
 from kasse.operations.verification import verify
+from tests.api.test_methods import EXTERNAL, enable, pay
 from tests.running import Json, Running, Shop, running
 from tests.store.postgres_server import postgres_server
 
@@ -74,3 +76,39 @@ def test_thirty_two_clients_capture_and_refund_the_same_orders(busy: Running, by
 
 def _login(shop: Shop) -> tuple[str, str, str, str]:
     return shop.base_url, shop.account_id, shop.client_id, shop.client_secret
+
+
+@pytest.mark.parametrize("method", [CARD, EXTERNAL])
+def test_thirty_two_clients_ask_on_the_order_and_on_its_payment(busy: Running, method: str) -> None:
+    shop = busy.shop()
+    enable(busy, shop, method)
+    order = shop.order(1000, 500)
+    transaction = str(pay(shop, shop.session(order), method)["transaction_id"])
+    if method == EXTERNAL:
+        shop.ok("POST", f"/v1/transactions/{transaction}/authorization", {})
+
+    def work(seed: int) -> set[int]:
+        chance, client, statuses = random.Random(seed), Shop(*_login(shop)), set[int]()
+        for step in ("capture", "capture", "refund"):
+            amount = chance.choice([50, 100, 250])
+            if chance.random() < 0.5:
+                answer = client.call("POST", f"/v1/transactions/{transaction}/{step}", {"amount": amount})
+            else:
+                item = {"line_id": chance.choice([1, 2]), "amount": amount}
+                answer = client.call("POST", f"orders/{order['order_id']}/{step}s", {"items": [item]})
+            statuses.add(answer.status_code)
+        return statuses
+
+    with ThreadPoolExecutor(32) as clients:
+        statuses = set().union(*clients.map(work, range(32)))
+    assert 200 in statuses
+    assert statuses <= {200, 400, 409}
+    found, moved = shop.read_order(order), shop.transaction(transaction)["events"]
+    for line_id, payable in ((1, 1000), (2, 500)):
+        captured, refunded = _sum(found, "captures", line_id), _sum(found, "refunds", line_id)
+        assert _sum(found, "authorizations", line_id) == payable
+        assert 0 <= refunded <= captured <= payable
+    for kind, event in (("captures", "CAPTURE"), ("refunds", "REFUND")):
+        by_order = sorted(entry["amount"] for entry in found[kind] if entry["success"])
+        assert by_order == sorted(each["amount"] for each in moved if each["event"] == event and each["success"])
+    assert busy.run(verify(busy.house)).difference is None
