@@ -324,3 +324,22 @@ def test_a_production_session_names_only_addresses_that_may_be_called(
     body["url"] = {**urls, "merchant_terms_url": "https://shop.example/terms"}
     at = f"orders/{order['order_id']}/sessions"
     assert production.refused(400, "bad_url", "POST", at, body)["path"] == path
+
+
+def test_the_wildcard_turns_on_what_moves_money_by_itself(shop: Shop) -> None:
+    body = {
+        "url": {"return_url": "https://shop.example/done"},
+        "order": {"amount": 100, "currency": "NOK", "merchant_reference": "1"},
+        "configuration": {
+            "active_payment_types": {"enabled": True},
+            "swish": {"type": "payment_type", "swish": {"type": "payment_product_type", "enabled": False}},
+        },
+    }
+    session = shop.ok("POST", "/v1/sessions?include_session=true", body)["session"]
+    configuration = session["configuration"]
+    assert configuration["dintero_psp"]["creditcard"]["enabled"] is True
+    assert configuration["swish"]["swish"]["enabled"] is False
+    assert "external" not in configuration["dintero"]
+    assert session["payment_operation"] == "unscheduled_purchase"
+    paid = shop.pay(session)
+    assert shop.transaction(paid["transaction_id"])["card"]["type"] == "Credit"

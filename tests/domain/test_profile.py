@@ -43,6 +43,11 @@ def test_a_method_may_be_turned_on_with_and_without_its_types(typed: bool) -> No
     ("configuration", "path"),
     [
         ({"default_payment_type": "swish.swish"}, "/configuration/default_payment_type"),
+        ({"auto_capture": "yes"}, "/configuration/auto_capture"),
+        ({"auto_capture": 1}, "/configuration/auto_capture"),
+        ({"channel": "moon"}, "/configuration/channel"),
+        ({"channel": ["in_app"]}, "/configuration/channel"),
+        ({"default_customer_type": "b2x"}, "/configuration/default_customer_type"),
         ({"dintero_psp": {"creditcard": {"enabled": False}}}, "/configuration/default_payment_type"),
         (
             {"countries": {"allow_countries": ["NO", "SE"], "deny_countries": ["SE"]}},
@@ -61,6 +66,8 @@ def test_a_configuration_that_contradicts_itself_is_refused(configuration: dict[
     [
         {},
         {"default_payment_type": CARD},
+        {"auto_capture": True, "channel": "in_store", "default_customer_type": "b2b"},
+        {"auto_capture": False, "channel": None},
         {"default_payment_type": "swish.swish", "active_payment_types": {"enabled": True}},
         {"countries": {"allow_countries": ["NO"], "deny_countries": ["SE"]}},
         {"countries": {"allow_countries": [], "deny_countries": ["SE"]}},

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar, get_args
 
 import msgspec
@@ -129,16 +130,17 @@ def _choice(call: Call, name: str, known: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def time(call: Call, name: str) -> datetime | None:
+    """A time or a date; without a zone it is UTC (checkout reference, 7.2). Raises ``Refusal`` (wrong_value)."""
     text = call.query(name)
     if text is None:
         return None
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        text += "T00:00:00"
     try:
         # In a query a plus sign arrives as a space.
         time = msgspec.convert(text.replace(" ", "+"), datetime)
     except msgspec.ValidationError:
-        time = None
-    if time is None or time.tzinfo is None:
         raise Refusal(
             "wrong_value", f"expected {name} as a time such as 2026-02-03T09:00:00Z, got {text[:40]!r}", path=f"/{name}"
-        )
-    return time
+        ) from None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time

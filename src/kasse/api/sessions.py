@@ -37,6 +37,7 @@ class CheckoutSession(msgspec.Struct):
     expires_at: str
     events: list[JsonObject]
     configuration: JsonObject
+    payment_operation: str
     transaction_id: str | None = None
     cancelled_at: str | None = None
     cancelled_by: str | None = None
@@ -221,6 +222,7 @@ def session_reply(session: PaymentSession, includes: Collection[str] = ()) -> di
         "created_at": rfc3339(session.created_at),
         "updated_at": rfc3339(session.updated_at),
         "expires_at": rfc3339(session.expires_at),
+        "payment_operation": "unscheduled_purchase",
         "events": [_event_reply(event, "events.request_headers" in includes) for event in session.events],
         **({"initiating_system_request_headers": headers} if "initiating_system_request_headers" in includes else {}),
         **present(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, get_args
 
-import msgspec
-
+from kasse.api import lists
 from kasse.api.lists import PAGING
 from kasse.api.routes import Call
 from kasse.domain.money import MAX_AMOUNT
@@ -72,7 +70,7 @@ def filters(call: Call) -> TransactionFilters | None:
         marks=tuple(marks),
         search=call.query("search"),
         amount=_amounts(call),
-        **{name: Range(_time(call, f"{name}.gte"), _time(call, f"{name}.lte")) for name in _TIMES},
+        **{name: Range(lists.time(call, f"{name}.gte"), lists.time(call, f"{name}.lte")) for name in _TIMES},
     )
 
 
@@ -99,19 +97,6 @@ def _amount(call: Call, name: str) -> int | None:
     if not (digits.isascii() and digits.isdigit() and len(digits) < 19 and abs(int(text)) <= MAX_AMOUNT):
         raise _wrong(name, "an integer, in minor units", text)
     return int(text)
-
-
-def _time(call: Call, name: str) -> datetime | None:
-    """A time without a zone is UTC (checkout reference, 7.2)."""
-    text = call.query(name)
-    if text is None:
-        return None
-    try:
-        # In a query a plus sign arrives as a space.
-        time = msgspec.convert(text.replace(" ", "+"), datetime)
-    except msgspec.ValidationError:
-        raise _wrong(name, "a time such as 2026-02-03T09:00:00Z", text) from None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
 
 
 def _wrong(name: str, expected: str, got: str) -> Refusal:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import msgspec
+
 from kasse.api import fields
 from kasse.api.fields import present
 from kasse.api.sessions import session_reply
 from kasse.domain.session import PaymentSession
 from kasse.domain.times import rfc3339
-from kasse.domain.transaction import Transaction, TransactionEvent
+from kasse.domain.transaction import Card, Transaction, TransactionEvent
 from kasse.domain.vat import calculated_vat_amount
 
 _SYSTEM = "initiating_system_request_headers"
@@ -42,12 +44,17 @@ def transaction_reply(
         **fields.given(given, *_SHOWN_ELSEWHERE),
         **present(
             shipping_option=transaction.shipping_option,
-            card=transaction.card,
+            card=_card(transaction.card) if transaction.card else None,
             session=_session(session, includes) if session else None,
             initiating_system_request_headers=given.get(_SYSTEM) if _SYSTEM in includes else None,
         ),
         "events": [_event_reply(transaction, event, "events.request_headers" in includes) for event in events],
     }
+
+
+def _card(card: Card) -> dict[str, Any]:
+    """With its type, which is left out where the card is kept."""
+    return {**msgspec.to_builtins(card), "type": card.type}
 
 
 def _session(session: PaymentSession, includes: Collection[str]) -> dict[str, Any]:

@@ -100,7 +100,7 @@ class PagePay(msgspec.Struct):
     card: Card | None = None
 
 
-class PagePayReply(msgspec.Struct):
+class PagePayReply(msgspec.Struct, omit_defaults=True):
     """``redirect_url`` is where the payer goes on; ``poll_url`` tells when an answer that is missing has come."""
 
     success: bool

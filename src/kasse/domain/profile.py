@@ -88,18 +88,29 @@ def _with_types(provider: dict[str, Any]) -> dict[str, Any]:
     return {"type": "payment_type", **provider, **products} if products else provider
 
 
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "auto_capture": (True, False),
+    "channel": ("ecommerce", "in_app", "in_store"),
+    "default_customer_type": ("b2c", "b2b"),
+}
+
+
 def check_configuration(configuration: dict[str, Any], path: str = "/configuration") -> None:
     """Whether a merged configuration contradicts itself (checkout reference, section 5, rule 6).
 
     Raises ``Refusal`` (wrong_value): a ``default_payment_type`` that is not enabled, a country that is both allowed
-    and denied, a colour or radius of the ``theme`` that is none (they go into the style of the payer's page).
+    and denied, an ``auto_capture`` that is neither yes nor no, a channel or type of customer that there is not, a
+    colour or radius of the ``theme`` that is none (they go into the style of the payer's page).
     """
     _check_theme(configuration.get("theme"), f"{path}/theme")
+    for name, possible in _CHOICES.items():
+        said = configuration.get(name)
+        if said is not None and not any(said is each or (isinstance(each, str) and said == each) for each in possible):
+            expected = ", ".join(str(each).lower() if isinstance(each, bool) else each for each in possible)
+            raise Refusal("wrong_value", f"expected one of {expected}, got {str(said)[:60]!r}", path=f"{path}/{name}")
     default = configuration.get("default_payment_type")
     enabled = list(payment_methods(configuration))
-    everything = configuration.get("active_payment_types")
-    wildcard = isinstance(everything, dict) and everything.get("enabled") is True
-    if default is not None and default not in enabled and not wildcard:
+    if default is not None and default not in enabled and not offers_everything(configuration):
         raise Refusal(
             "wrong_value",
             f"expected default_payment_type to be one that is enabled ({', '.join(enabled) or 'none is'}), "
@@ -137,6 +148,12 @@ def _is_radius(value: Any) -> bool:
     if isinstance(value, str):
         return _RADIUS.fullmatch(value) is not None
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100
+
+
+def offers_everything(configuration: dict[str, Any]) -> bool:
+    """Whether it turns on every way to pay that there is (checkout reference, 3.5)."""
+    everything = configuration.get("active_payment_types")
+    return isinstance(everything, dict) and everything.get("enabled") is True
 
 
 def payment_methods(configuration: dict[str, Any]) -> Iterator[str]:

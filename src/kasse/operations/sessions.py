@@ -16,7 +16,7 @@ from kasse.domain.ledger import LineAmount
 from kasse.domain.money import MAX_AMOUNT
 from kasse.domain.order import Line
 from kasse.domain.paging import Page, SessionFilters
-from kasse.domain.profile import check_configuration, merged, payment_methods
+from kasse.domain.profile import check_configuration, merged, offers_everything, payment_methods
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import LIFETIME, ChosenItem, PayLock, PaymentSession, SessionEvent, SessionUrl
 from kasse.gateways.zero import ZERO
@@ -51,7 +51,7 @@ async def open_for_order(house: House, caller: Caller, order_id: str, request: S
     async def decide(loads: Loads) -> tuple[PaymentSession, Sequence[Record]]:
         now = house.clock.now(caller.account_id)
         state = await orders.load(loads, caller.account_id, order_id, wanted)
-        configuration = await _configuration(loads, caller.account_id, request)
+        configuration = await _configuration(house, loads, caller.account_id, request)
         items = rules.choose(state, request.items)
         session = _for_order(house, caller, state, items, request, configuration, now)
         step = history.advance(state, SessionOpened(session.id, items), caller, house.ids.uuid(), now)
@@ -188,14 +188,16 @@ async def open_direct(house: House, caller: Caller, request: DirectRequest) -> P
     )
 
     async def decide(loads: Loads) -> tuple[PaymentSession, Sequence[Record]]:
-        configuration = await _configuration(loads, caller.account_id, request)
+        configuration = await _configuration(house, loads, caller.account_id, request)
         opened = msgspec.structs.replace(session, configuration=configuration)
         return opened, (opened,)
 
     return await house.store.change(decide)
 
 
-async def _configuration(loads: Loads, account_id: str, request: SessionRequest | DirectRequest) -> dict[str, Any]:
+async def _configuration(
+    house: House, loads: Loads, account_id: str, request: SessionRequest | DirectRequest
+) -> dict[str, Any]:
     """The profile's configuration with the request's over it, and who the merchant is.
 
     Raises ``Refusal``: unknown_profile, wrong_value.
@@ -213,7 +215,20 @@ async def _configuration(loads: Loads, account_id: str, request: SessionRequest 
     if request.configuration is not None:
         found = merged(found, request.configuration)
         check_configuration(found)
+    found = merged(_every_method(house, account_id), found) if offers_everything(found) else found
     return {**found, "merchant": _merchant(account, found.get("merchant"), request.given.get("merchant"))}
+
+
+def _every_method(house: House, account_id: str) -> dict[str, Any]:
+    """What the wildcard ``active_payment_types`` turns on: all ways to pay that move money by themselves."""
+    found: dict[str, Any] = {}
+    for port in house.gateways.values():
+        for method in port.methods if port.serves(account_id) else ():
+            provider, _, product = method.type.partition(".")
+            if product and not method.merchant_decides:
+                products = found.setdefault(provider, {"type": "payment_type"})
+                products[product] = {"type": "payment_product_type", "enabled": True}
+    return found
 
 
 def _merchant(account: Account, *says: Any) -> dict[str, Any]:
