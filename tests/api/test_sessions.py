@@ -139,7 +139,7 @@ def test_a_session_of_amount_0_is_paid_by_the_zero_method(shop: Shop) -> None:
     transaction = shop.transaction(paid["transaction_id"])
     assert (transaction["amount"], transaction["payment_product_type"]) == (0, "dintero.zero")
     assert answer.json() == {
-        **{"success": True, "actions": [], "poll_url": None, "error": None, "error_details": None},
+        **{"success": True, "actions": []},
         "redirect_url": "https://shop.example/done?cart=7&merchant_reference=web-1&"
         f"transaction_id={paid['transaction_id']}",
     }
@@ -244,7 +244,8 @@ def test_a_declined_payer_may_try_again(shop: Shop) -> None:
     answer = Payer(shop, session).pay()
     assert answer.status_code == 200
     reply = answer.json()
-    assert (reply["success"], reply["error"], reply["redirect_url"]) == (False, "Rejected", None)
+    assert (reply["success"], reply["error"]) == (False, "Rejected")
+    assert "redirect_url" not in reply
     assert Payer(shop, session).pay().json()["error"] == "Rejected"
 
 
