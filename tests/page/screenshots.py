@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -55,20 +57,23 @@ def pictures(browsing: Browsing, server: Running, clock: OwnTime, folder: Path) 
     for state in STATES:
         for language in LANGUAGES:
             payer = Payer.sits_down(browsing.browser, reduced_motion="reduce")
-            bring(payer, server, clock, state, language)
-            for size, (width, height) in SIZES.items():
-                payer.page.set_viewport_size({"width": width, "height": height})
-                for scheme in SCHEMES:
-                    payer.page.emulate_media(color_scheme=scheme)
-                    path = folder / f"{state}-{size}-{scheme}-{language}.png"
-                    payer.page.screenshot(path=path, full_page=True)
-                    print(path)
+            with brought(payer, server, clock, state, language):
+                for size, (width, height) in SIZES.items():
+                    payer.page.set_viewport_size({"width": width, "height": height})
+                    for scheme in SCHEMES:
+                        payer.page.emulate_media(color_scheme=scheme)
+                        path = folder / f"{state}-{size}-{scheme}-{language}.png"
+                        payer.page.screenshot(path=path, full_page=True)
+                        print(path)
             payer.context.close()
 
 
-def bring(payer: Payer, server: Running, clock: OwnTime, state: str, language: str) -> None:
+@contextmanager
+def brought(payer: Payer, server: Running, clock: OwnTime, state: str, language: str) -> Iterator[None]:
+    """The page in a state, as long as the merchant's server is there."""
     with open_merchant() as merchant:
         STATES[state](Shopping(server, server.shop(), merchant, clock), payer, {"language": language})
+        yield
 
 
 def picture_for_readme(browsing: Browsing, server: Running, clock: OwnTime) -> None:
@@ -79,8 +84,8 @@ def picture_for_readme(browsing: Browsing, server: Running, clock: OwnTime) -> N
             payer = Payer.sits_down(
                 browsing.browser, viewport={"width": width, "height": height}, device_scale_factor=2
             )
-            bring(payer, server, clock, "ready", "en")
-            payer.page.screenshot(path=folder / f"{size}.png")
+            with brought(payer, server, clock, "ready", "en"):
+                payer.page.screenshot(path=folder / f"{size}.png")
             payer.context.close()
         (folder / "page.html").write_text(_SIDE_BY_SIDE, "utf-8")
         composer = Payer.sits_down(browsing.browser, viewport={"width": 1120, "height": 640}, device_scale_factor=2)

@@ -349,6 +349,22 @@ def test_without_script_a_change_meanwhile_is_told_and_nothing_is_lost(shopping:
     expect(steps.option("post-1")).to_have_count(0)
 
 
+@pytest.mark.parametrize("express", [True, False])
+def test_nobody_pays_an_amount_that_he_has_not_seen(shopping: Shopping, plain: Payer, express: bool) -> None:
+    none = {"shipping_mode": "shipping_not_required"}
+    session = shopping.express_session(**none) if express else shopping.direct_session()
+    plain.open(session)
+    plain.fill()
+    put(shopping, session, {"order": {"amount": 20_000, "items": [shopping.item(20_000)]}})
+    plain.pay_button.click()
+    expect(plain.alert).to_contain_text("The order was changed meanwhile")
+    assert shopping.attempts(session) == 0
+    expect(plain.pay_button).to_have_text("Pay NOK 200.00")
+    plain.pay()
+    plain.is_at_the_shop()
+    assert shopping.attempts(session) == 1
+
+
 def test_while_the_shop_changes_the_order_nothing_can_be_entered(
     shopping: Shopping, payer: Payer, plain: Payer
 ) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from kasse.domain.access import Caller
 from kasse.domain.profile import CARD
 from kasse.domain.refusals import Refusal
 from kasse.domain.return_links import app_is_first, to_merchant
@@ -16,12 +17,14 @@ from kasse.domain.session import PaymentSession
 from kasse.gateways.port import CardDetails, CardRefused
 from kasse.operations import payments, transactions
 from kasse.operations.house import House
+from kasse.operations.settling import Settled
 from kasse.page import answers
 from kasse.page.callers import account_in, payer
 from kasse.page.forms import read_form
 from kasse.page.languages import texts
 from kasse.page.present import OVER, PAYABLE, along, is_own, pay_view, see
 
+_TRIES = 3
 _FIELDS = {"number": "card_number", "expiry": "card_expiry", "cvc": "card_cvc"}
 _MISTAKES = {
     ("number", "incomplete"): "error_number_incomplete",
@@ -41,13 +44,14 @@ async def pay(house: House, request: Request) -> Response:
     caller = payer(request, session_id)
     try:
         payments.check_card(house, caller.account_id, method, card)
-        await payments.start_over(house, caller.account_id, session_id)
-        settled = await payments.pay(house, caller, session_id, method, card)
+        settled = await _pay_what_was_shown(house, caller, session_id, method, card, form.get("amount"))
     except CardRefused as refused:
         return await _show_mistake(house, request, session_id, refused, form)
     except Refusal as refusal:
         if refusal.status == 404:
             raise
+        if refusal.reason == "session_changed":
+            return await _show_change(house, request, session_id)
         # The page itself says what stands in the way.
         return answers.to_view(request, session_id)
     url = settled.call.action_url
@@ -59,6 +63,31 @@ async def pay(house: House, request: Request) -> Response:
                 answers.remember(response, visit, session_id, house.settings.base_url.startswith("https:"))
             return response
     return await _send_on(house, request, session_id)
+
+
+async def _pay_what_was_shown(
+    house: House, caller: Caller, session_id: str, method: str, card: CardDetails, shown: str | None
+) -> Settled:
+    """Pay, unless it is another amount by now than the page has shown: then session_changed is raised."""
+    for _ in range(_TRIES):
+        session = await payments.start_over(house, caller.account_id, session_id)
+        if shown is not None and shown != str(session.amount):
+            break
+        try:
+            return await payments.pay(house, caller, session_id, method, card, session.version)
+        except Refusal as refusal:
+            # What has changed may have nothing to do with the amount.
+            if refusal.reason != "session_changed":
+                raise
+    raise Refusal("session_changed", f"session {session_id} has another amount than the payer has seen")
+
+
+async def _show_change(house: House, request: Request, session_id: str) -> Response:
+    seen = await see(house, account_in(session_id), session_id)
+    if seen.state not in PAYABLE:
+        return answers.to_view(request, session_id)
+    view = replace(pay_view(house, seen, answers.visit_of(request)), changed=True)
+    return answers.page(view, status=409)
 
 
 def _card(form: dict[str, str]) -> CardDetails:

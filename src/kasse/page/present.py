@@ -166,6 +166,7 @@ def pay_view(
         terms_url=session.url.merchant_terms_url,
         lines=tuple(_line(item, session.currency, language, words) for item in _items(session)),
         total_text=total,
+        amount=session.amount,
         currency=session.currency,
         is_test=session.account_id.startswith("T"),
         message=decline_text(session.last_error, language) if seen.state == "declined" else None,

@@ -48,7 +48,8 @@ class PayView:
     translated text. ``entered`` keeps ``card_expiry`` over a mistake; card number and CVC never come back.
     ``this_month`` (``YYYY-MM``) is the account's own idea of today, for the expiry check in the browser:
     sandbox clocks move and payers' clocks are wrong. With ``goes_on`` the page opens ``return_href`` by itself.
-    What is ``None`` or empty is not shown.
+    What is ``None`` or empty is not shown. ``amount`` is the total in minor units: a payment of another is not begun,
+    and the page says that the order has ``changed``.
 
     ``locked`` while the shop is changing the order: the forms are shown, but cannot be used.
 
@@ -66,6 +67,8 @@ class PayView:
     terms_url: str | None = None
     lines: tuple[PageLine, ...] = ()
     total_text: str = ""
+    amount: int = 0
+    changed: bool = False
     currency: str = ""
     is_test: bool = False
     message: str | None = None
