@@ -103,6 +103,8 @@ def test_paying_in_a_second_tab_while_the_bank_asks_in_the_first_ends_the_first(
     payer.open(session)
     payer.pay(CONFIRM)
     payer.sees("bank")
+    other.sees("challenge")
+    other.page.locator("details.start-over > summary").click()
     other.pay()
     other.is_at_the_shop()
     payer.page.get_by_role("button", name="Approve").click()
