@@ -144,7 +144,10 @@ ONES: dict[str, tuple[str, Json, str]] = {
     "auth/clients/{id}": ("/v1/accounts/{aid}/auth/clients", {"name": "k"}, "client_id"),
     "subscriptions/{hid}": (
         *("/v1/accounts/{aid}/hooks/subscriptions",),
-        {"config": {"url": "http://127.0.0.1:1/hook", "content_type": "json"}, "events": ["shopping_order_add"]},
+        {
+            "config": {"url": "http://127.0.0.1:1/hook", "content_type": "application/json"},
+            "events": ["shopping_order_add"],
+        },
         "id",
     ),
 }
