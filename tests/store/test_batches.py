@@ -10,8 +10,8 @@ import pytest
 
 from kasse.store.batches import Batches
 from kasse.store.port import Record
+from kasse.store.postgres_loading import Seen
 from kasse.store.postgres_questions import Asked, Question, Rows, Together, answer
-from kasse.store.postgres_reads import Seen
 from kasse.store.postgres_writes import Write, independent
 from tests.store import records
 

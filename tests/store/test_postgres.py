@@ -16,8 +16,9 @@ import pytest
 from kasse.domain.paging import Filters, Page
 from kasse.store.port import Contradiction, Loads, Store, StoreUnavailable
 from kasse.store.postgres import PostgresStore
+from kasse.store.postgres_loading import in_room
 from kasse.store.postgres_questions import Asked, Question, answer
-from kasse.store.postgres_reads import PostgresLoads, in_room
+from kasse.store.postgres_reads import PostgresLoads
 from tests.store import records
 from tests.store.conftest import migrations, opened
 from tests.store.postgres_server import PostgresServer, connected
@@ -41,6 +42,7 @@ async def _everything(store: Store) -> None:
             *(make(account_id) for make in (records.signature_secret, records.draft, records.session)),
             *(make(account_id) for make in (records.transaction, records.gateway_call, records.delivery)),
             records.attempt(account_id),
+            records.transaction_marks(account_id),
             records.account_clock(account_id),
             records.stored_answer(account_id),
             records.api_key(account_id),

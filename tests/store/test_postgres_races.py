@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from kasse.domain.history import OrderState
+from kasse.domain.history import EntryAdded, OrderState
 from kasse.domain.refusals import Refusal
 from kasse.store.port import Loads, Record, Store, StoreUnavailable
 from tests.store import records
 from tests.store.conftest import opened
 from tests.store.postgres_server import PostgresServer, connected
-from tests.store.records import ACCOUNT, NOW, created, put
+from tests.store.records import ACCOUNT, NOW, created, entry, follow, put
 
 pytestmark = pytest.mark.postgres
 
@@ -210,3 +210,92 @@ async def test_a_change_that_is_always_too_late_gives_up_with_nothing_stored(
         await moneyed.change(decide)
     assert made == 7
     assert await moneyed.read(lambda loads: loads.draft(ACCOUNT, "draft-1")) is None
+
+
+# -- what comes to nothing
+
+
+async def _add_entry(store: Store, number: int) -> None:
+    async def decide(loads: Loads) -> tuple[None, Sequence[Record]]:
+        state = await loads.order(ACCOUNT, "order-1")
+        assert state is not None
+        return None, [follow(state, EntryAdded(entry("authorization", (1, 100), id=f"entry-{number}")))]
+
+    await store.change(decide)
+
+
+async def _seen(loads: Loads, meanwhile: Callable[[], None] = lambda: None) -> tuple[int, int]:
+    """The version of an order, and how many entries it has."""
+    state = await loads.order(ACCOUNT, "order-1")
+    assert state is not None
+    meanwhile()
+    entries = await loads.entries(ACCOUNT, state.order.id)
+    return state.order.version, len(entries)
+
+
+@pytest.mark.parametrize("how", ["change", "read"])
+async def test_a_ledger_is_as_of_its_order_though_nothing_is_decided(store: Store, database: str, how: str) -> None:
+    await put(store, created())
+    made = 0
+
+    async def add() -> None:
+        async with opened(database) as other:
+            await _add_entry(other, 1)
+
+    def meanwhile() -> None:
+        nonlocal made
+        made += 1
+        if made == 1:
+            thread = threading.Thread(target=lambda: asyncio.run(add()))
+            thread.start()
+            thread.join()
+
+    async def decide(loads: Loads) -> tuple[tuple[int, int], Sequence[Record]]:
+        return await _seen(loads, meanwhile), ()
+
+    found = await (store.change(decide) if how == "change" else store.read(lambda loads: _seen(loads, meanwhile)))
+    assert found == (2, 1)
+
+
+async def test_what_comes_to_nothing_takes_no_transaction(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    await put(store, created(), records.profile(), records.draft())
+    await _add_entry(store, 1)
+
+    def fail(*arguments: Any, **more: Any) -> None:
+        raise AssertionError("a transaction")
+
+    monkeypatch.setattr("kasse.store.postgres._transaction", fail)
+
+    async def nothing(loads: Loads) -> tuple[tuple[int, int], Sequence[Record]]:
+        assert await loads.draft(ACCOUNT, "draft-1") is not None
+        assert await loads.profile(ACCOUNT, "none") is None
+        return await _seen(loads), ()
+
+    async def refuse(loads: Loads) -> tuple[None, Sequence[Record]]:
+        raise Refusal("wrong_state", f"it is {await nothing(loads)}")
+
+    assert await store.change(nothing) == (2, 1)
+    with pytest.raises(Refusal, match=r"\(2, 1\)"):
+        await store.change(refuse)
+    assert await store.read(nothing) == ((2, 1), ())
+
+
+async def test_what_is_missed_and_comes_meanwhile_is_seen(store: Store, database: str) -> None:
+    """Also what was not there is as of one moment: the second exists only if the first does."""
+    made = 0
+
+    async def put_both() -> None:
+        async with opened(database) as other:
+            await put(other, records.profile(id="first"), records.profile(id="second"))
+
+    async def decide(loads: Loads) -> tuple[list[bool], Sequence[Record]]:
+        nonlocal made
+        made += 1
+        first = await loads.profile(ACCOUNT, "first")
+        if made == 1:
+            thread = threading.Thread(target=lambda: asyncio.run(put_both()))
+            thread.start()
+            thread.join()
+        return [first is not None, await loads.profile(ACCOUNT, "second") is not None], ()
+
+    assert await store.change(decide) == [True, True]

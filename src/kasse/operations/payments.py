@@ -195,9 +195,11 @@ async def _load_payment(
     house: House, account_id: str, session_id: str, transaction_id: str
 ) -> tuple[GatewayCall, Transaction, PaymentSession] | None:
     async def query(loads: Loads) -> tuple[GatewayCall, Transaction, PaymentSession] | None:
-        session = await sessions.load(loads, account_id, session_id)
-        transaction = await loads.transaction(account_id, transaction_id)
-        call = await loads.gateway_call(account_id, transaction_id)
+        session, transaction, call = await loads.together(
+            sessions.load(loads, account_id, session_id),
+            loads.transaction(account_id, transaction_id),
+            loads.gateway_call(account_id, transaction_id),
+        )
         if transaction is None or call is None or transaction.session_id != session.id:
             return None
         return call, transaction, session

@@ -156,8 +156,9 @@ async def load_call(loads: Loads, account_id: str, key: str) -> Settled:
     call = await loads.gateway_call(account_id, key)
     if call is None:
         raise ValueError(f"there is no gateway call {key}")
-    transaction = await loads.transaction(account_id, call.transaction_id)
-    session = await loads.session(account_id, call.session_id)
+    transaction, session = await loads.together(
+        loads.transaction(account_id, call.transaction_id), loads.session(account_id, call.session_id)
+    )
     if transaction is None or session is None:
         raise ValueError(f"the gateway call {key} belongs to nothing")
     return Settled(call, transaction, session, call.error)

@@ -7,9 +7,11 @@ commit: each record had the version there that it was read with.
 Changes that come at about the same time share the round trips of their loads, and a commit. Each is guarded for
 itself: one that cannot be stored with the others is stored alone, or hears there why it cannot be.
 
-That is not so when a decision has looked for something in a list, where a row may have been added, or when it comes
-to nothing that could be guarded, such as a refusal after several loads. It is then made again in a serializable
-transaction, and the database vouches for it.
+A decision that comes to nothing, such as a refusal, has nothing to guard. After several loads all that it looked up
+is looked up once more, together: if it is the same, the loads were as of that moment. So it is with reads.
+
+That is not enough when a decision has looked for something in a list, where a row may have been added. It is then
+made again in a serializable transaction, and the database vouches for it.
 
 Somebody may be faster: then it is decided again, on what is there now. If the connection is lost during the commit,
 the change's id is looked up on another one; it is decided again only if it is certain that it was not stored.
@@ -34,9 +36,10 @@ import structlog
 from kasse.store.batches import Batches
 from kasse.store.port import Contradiction, Decide, Query, Record, StoreUnavailable
 from kasse.store.postgres_errors import Again, CommitLost, ConnectionLost, Faster, opening, plain_errors
+from kasse.store.postgres_loading import EVERY_ACCOUNT, in_room
 from kasse.store.postgres_migrate import migrate
-from kasse.store.postgres_questions import Ask, Asked, Look, Question, Rows, answer
-from kasse.store.postgres_reads import EVERY_ACCOUNT, PostgresLoads, in_room
+from kasse.store.postgres_questions import Ask, Asked, Look, Question, Rows, View, answer, statements
+from kasse.store.postgres_reads import PostgresLoads
 from kasse.store.postgres_writes import LISTED, Write, independent, statement, statement_for_each
 from kasse.store.times import milliseconds
 
@@ -58,7 +61,7 @@ _log = structlog.get_logger()
 
 
 class _SecondQuestion(Exception):
-    """A query that was taken to need one statement has another."""
+    """A query asks for more than can be known to be as of one moment without a transaction."""
 
 
 class _Unknown(Again):
@@ -119,9 +122,9 @@ class PostgresStore:
             return await self._patiently(lambda: self._change(decide))
 
     async def _change(self, decide: Decide[T]) -> T:
-        before: list[Sequence[Rows]] | None = None
+        before: View | None = None
         for number in range(TRIES):
-            view: list[Sequence[Rows]] = []
+            view = View()
             try:
                 async with self._turn if number >= _TRIES_BESIDE_OTHERS else nullcontext():
                     return await self._try(decide, view)
@@ -130,7 +133,7 @@ class PostgresStore:
                     result: T = unknown.result
                     return result
             except Faster as faster:
-                if view == before:
+                if before is not None and view.answers == before.answers:
                     # Decided again on the same, it comes to the same: nobody was faster, it is impossible.
                     raise Contradiction(str(faster)) from faster.__cause__
                 before = view
@@ -141,7 +144,7 @@ class PostgresStore:
             await asyncio.sleep(random.uniform(0, min(0.001 * 2**number, 0.1)))  # noqa: S311 (not a secret)
         raise StoreUnavailable(f"others were faster {TRIES} times; nothing of the change is stored")
 
-    async def _try(self, decide: Decide[T], view: list[Sequence[Rows]]) -> T:
+    async def _try(self, decide: Decide[T], view: View) -> T:
         """Decide first and guard afterwards, if that is enough."""
         loads = PostgresLoads()
         try:
@@ -149,18 +152,26 @@ class PostgresStore:
         except (Again, StoreUnavailable, Contradiction):
             raise
         except Exception:
-            if len(view) <= 1:
+            if await self._is_of_one_moment(view):
                 raise
         else:
-            if not records and len(view) <= 1:
+            if not records and await self._is_of_one_moment(view):
                 return result
-            added = view and any(isinstance(record, LISTED) for record in records)
+            added = view.answers and any(isinstance(record, LISTED) for record in records)
             if records and not added and not loads.saw_a_list:
                 await self._store(result, records, loads)
                 return result
         view.clear()
         async with self._connection() as connection:
             return await _try_in_transaction(connection, decide, view)
+
+    async def _is_of_one_moment(self, view: View) -> bool:
+        """Whether all that was told was so at the same moment. A single statement is as of one by itself."""
+        if view.statements <= 1:
+            return True
+        if view.looked is None:
+            return False
+        return await self._looks.do(list(view.looked)) == list(view.looked.values())
 
     async def _store(self, result: Any, records: Sequence[Record], loads: PostgresLoads) -> None:
         write = Write.of(_commit_id(time.time()), records, loads.seen)
@@ -204,17 +215,26 @@ class PostgresStore:
         return await self.read(query)
 
     async def _read(self, query: Query[T]) -> T:
-        """A single statement is as of one moment by itself; for more it takes a transaction."""
+        """What is not known to be as of one moment otherwise is read in a transaction."""
+        view = View()
         try:
-            return await answer(query(PostgresLoads()), self._asking([], at_most=1))
+            result = await answer(query(PostgresLoads()), self._asking(view, for_a_read=True))
+            if await self._is_of_one_moment(view):
+                return result
         except _SecondQuestion:
-            async with (
-                self._connection() as connection,
-                _transaction(connection, isolation="repeatable_read", readonly=True),
-            ):
-                return await answer(query(PostgresLoads()), _asking(connection, []))
+            pass
+        except (Again, StoreUnavailable):
+            raise
+        except Exception:
+            if await self._is_of_one_moment(view):
+                raise
+        async with (
+            self._connection() as connection,
+            _transaction(connection, isolation="repeatable_read", readonly=True),
+        ):
+            return await answer(query(PostgresLoads()), _asking(connection, View()))
 
-    def _asking(self, view: list[Sequence[Rows]], at_most: int | None = None) -> Ask:
+    def _asking(self, view: View, for_a_read: bool = False) -> Ask:
         """Put questions to the database, each at a moment of its own, and note in ``view`` what it answers.
 
         What is asked for together is one statement if all of it is looked up by key.
@@ -222,15 +242,16 @@ class PostgresStore:
 
         async def ask(asked: Sequence[Asked]) -> Sequence[Rows]:
             looks = [one for one in asked if isinstance(one, Look)]
-            at_once = len(looks) == len(asked)
-            if len(view) == at_most or (at_most is not None and not at_once and len(asked) > 1):
+            again = view.looked is not None and all(isinstance(one, Look) or one.of_order for one in asked)
+            if for_a_read and not again and view.statements + statements(asked) > 1:
                 raise _SecondQuestion
-            if at_once:
-                view.append(await self._looks.do(looks))
+            if len(looks) == len(asked):
+                rows = await self._looks.do(looks)
             else:
                 async with self._connection() as connection:
-                    view.append([await _ask(connection, one) for one in asked])
-            return view[-1]
+                    rows = [await _ask(connection, one) for one in asked]
+            view.add(asked, rows)
+            return rows
 
         return ask
 
@@ -244,10 +265,12 @@ class PostgresStore:
     async def book_put(self, account_id: str, key: str, entry: dict[str, Any]) -> dict[str, Any]:
         sql = (
             "INSERT INTO sandbox_book SELECT room.id, $2, $3 "
-            "FROM (SELECT set_config('kasse.account', $1, true) AS id OFFSET 0) AS room ON CONFLICT DO NOTHING"
+            "FROM (SELECT set_config('kasse.account', $1, true) AS id OFFSET 0) AS room "
+            "ON CONFLICT DO NOTHING RETURNING 1"
         )
         with self._working():
-            await self._patiently(lambda: self._fetch(sql, account_id, key, _encode(entry)))
+            if await self._patiently(lambda: self._fetch(sql, account_id, key, _encode(entry))):
+                return entry
             found = await self._patiently(lambda: self._book_get(account_id, key))
         return entry if found is None else found
 
@@ -352,7 +375,7 @@ class PostgresStore:
         await self._pool.close()
 
 
-async def _try_in_transaction(connection: Any, decide: Decide[T], view: list[Sequence[Rows]]) -> T:
+async def _try_in_transaction(connection: Any, decide: Decide[T], view: View) -> T:
     """Decide and store as if nobody else were there; the database refuses it if that is not so."""
     loads, commit, written, result = PostgresLoads(), _commit_id(time.time()), False, None
     try:
@@ -383,12 +406,13 @@ async def _transaction(connection: Any, **kind: Any) -> AsyncIterator[None]:
         await transaction.commit()
 
 
-def _asking(connection: Any, view: list[Sequence[Rows]]) -> Ask:
+def _asking(connection: Any, view: View) -> Ask:
     """Put questions to the database in the transaction that the connection is in."""
 
     async def ask(asked: Sequence[Asked]) -> Sequence[Rows]:
-        view.append([await _ask(connection, one) for one in asked])
-        return view[-1]
+        rows = [await _ask(connection, one) for one in asked]
+        view.add(asked, rows)
+        return rows
 
     return ask
 

@@ -12,7 +12,7 @@ import asyncpg
 from kasse.store.port import StoreUnavailable
 from kasse.store.postgres import PostgresStore
 from kasse.store.postgres_errors import Again, opening, plain_errors
-from kasse.store.postgres_reads import EVERY_ACCOUNT
+from kasse.store.postgres_loading import EVERY_ACCOUNT
 from kasse.store.tables import TABLES, Table
 
 _PREFETCH = 500

@@ -7,7 +7,7 @@ the engine chooses the connection and the moment, asks for several things at onc
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
@@ -16,10 +16,14 @@ Rows = Sequence[Sequence[Any]]
 
 @dataclass(frozen=True)
 class Question:
-    """A statement and its values: what a load waits for."""
+    """A statement and its values: what a load waits for.
+
+    ``of_order`` where it reads what changes with the version of an order only, and that order was looked up before.
+    """
 
     sql: str
     values: tuple[Any, ...]
+    of_order: bool = False
 
     def __await__(self) -> Generator[Sequence[Asked], Sequence[Rows], Rows]:
         [rows] = yield (self,)
@@ -44,6 +48,41 @@ class Look:
 
 
 Asked = Question | Look
+
+
+@dataclass
+class View:
+    """What a decision or a query has been told so far, in so many ``statements``.
+
+    Where nothing was asked besides what was looked up by key, and what belongs to an order that was, it can be asked
+    again all at once: ``looked`` is that, and what it found. It is None where that is not so.
+    """
+
+    answers: list[Sequence[Rows]] = field(default_factory=list)
+    statements: int = 0
+    looked: dict[Look, Rows] | None = field(default_factory=dict)
+
+    def clear(self) -> None:
+        self.answers, self.statements, self.looked = [], 0, {}
+
+    def add(self, asked: Sequence[Asked], rows: Sequence[Rows]) -> None:
+        self.answers.append(rows)
+        self.statements += statements(asked)
+        for one, found in zip(asked, rows, strict=True):
+            if self.looked is None:
+                return
+            if isinstance(one, Look):
+                # Two looks at the same that differ are of two moments: no later one can agree with both.
+                self.looked = self.looked | {one: found} if self.looked.get(one, found) == found else None
+            elif not one.of_order:
+                self.looked = None
+
+
+def statements(asked: Sequence[Asked]) -> int:
+    """How many it takes: what is looked up by key is one together."""
+    return 1 if all(isinstance(one, Look) for one in asked) else len(asked)
+
+
 Ask = Callable[[Sequence[Asked]], Awaitable[Sequence[Rows]]]
 
 

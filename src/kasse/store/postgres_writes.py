@@ -17,7 +17,7 @@ from kasse.domain.ledger import LineSums
 from kasse.domain.order import Line
 from kasse.domain.transaction_list import TransactionMarks
 from kasse.store.port import Record
-from kasse.store.postgres_reads import Seen
+from kasse.store.postgres_loading import Seen
 from kasse.store.sqlite_writes import _SUMS, _TABLES, _doc, mark_rows
 from kasse.store.times import milliseconds
 
