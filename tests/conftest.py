@@ -25,11 +25,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             row = rows.setdefault(report.nodeid.partition("::")[0], Counter())
             row[outcome] += 1
             row["ms"] += round(1000 * getattr(report, "duration", 0))
+            row.update({f"of {name}": int(str(number)) for name, number in getattr(report, "user_properties", ())})
     terminalreporter.section("what was tried")
     terminalreporter.line(f"{'':<44}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>9}")
     for file, row in sorted(rows.items()):
         failed = row["failed"] + row["error"]
-        terminalreporter.line(f"{file:<44}{row['passed']:>8}{failed:>8}{row['skipped']:>8}{row['ms'] / 1000:>9.0f}")
+        counts = ", ".join(f"{count} {name[3:]}" for name, count in sorted(row.items()) if name.startswith("of "))
+        line = f"{file:<44}{row['passed']:>8}{failed:>8}{row['skipped']:>8}{row['ms'] / 1000:>9.0f}  {counts}"
+        terminalreporter.line(line.rstrip())
 
 
 @pytest.fixture(scope="session")

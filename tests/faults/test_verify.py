@@ -56,6 +56,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Story:
         _with_shipping(shop)
         direct = shop.pay(shop.ok("POST", "/v1/sessions-profile", DIRECT))
         shop.ok("POST", f"/v1/transactions/{direct['transaction_id']}/capture", {"amount": 400})
+        by_itself = {**DIRECT, "configuration": {"auto_capture": True}}
+        assert shop.pay(shop.ok("POST", "/v1/sessions-profile", by_itself))["status"] == "CAPTURED"
     return Story(file, order, paid["transaction_id"], direct["transaction_id"])
 
 
@@ -95,7 +97,7 @@ def test_a_story_that_nobody_touched_agrees(story: Story) -> None:
     assert found.difference is None
     assert found.orders == 3
     assert found.events > 15
-    assert found.sessions == 5
+    assert found.sessions == 6
 
 
 DROP = "DELETE FROM order_events WHERE order_ref = :order AND seq = "
@@ -248,6 +250,11 @@ SPOILT_PAYMENTS = {
     ),
     "a callback is gone": (
         "DELETE FROM deliveries WHERE session_id = (SELECT session_id FROM transactions WHERE id = :direct)",
+        "no callback about it is owed or was made",
+    ),
+    "the callback of a payment that is captured by itself is gone": (
+        "DELETE FROM deliveries WHERE doc ->> 'transaction_id' IN "
+        "(SELECT id FROM transactions WHERE doc ->> 'auto_capture')",
         "no callback about it is owed or was made",
     ),
     "a session that is no record": (

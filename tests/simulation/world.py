@@ -7,6 +7,7 @@ process may end: then nothing of it has an effect any more, and no code of ours 
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,10 +19,12 @@ from typing import Any, TypeVar
 
 from starlette.types import ASGIApp
 
+from kasse.api.entrance import Entrance
 from kasse.domain.history import OrderStep
 from kasse.ids import Ids
 from kasse.main import build_app, furnish, workers
 from kasse.operations.house import House
+from kasse.overload import Gate
 from kasse.settings import Settings
 from kasse.store.port import Decide, Loads, Query, Record, StoreUnavailable
 from kasse.watch.port import Watch
@@ -121,7 +124,7 @@ class World:
                 except StoreUnavailable:
                     await asyncio.sleep(1)
             process.house = replace(house, gateways={**house.gateways, "sandbox": self.furnish_gateway(process)})
-            process.app = build_app(process.house)
+            process.app = _entrance(process.house)
             made.set()
             self.someone_lives.set()
             if with_workers:
@@ -166,6 +169,29 @@ class World:
                 skew = self.chance.uniform(-self.faults.clock_jump, self.faults.clock_jump)
                 process.clock.skew = timedelta(milliseconds=round(skew * 1000))
                 self.note(f"the clock of {process.name} is set {skew:+.3f} s off")
+
+
+class _HouseHere(House):
+    """The house of the process that asks. So one application, which takes long to build, serves all of them."""
+
+    def __init__(self) -> None:
+        """It has nothing of its own."""
+
+    def __getattribute__(self, name: str) -> Any:
+        process = _process.get()
+        assert process is not None
+        return getattr(process.house, name)
+
+
+@functools.cache
+def _application() -> Any:
+    return build_app(_HouseHere())
+
+
+def _entrance(house: House) -> ASGIApp:
+    """The application as a process has it, with a gate of its own."""
+    limits = house.settings
+    return Entrance(_application()._app, Gate(limits.max_under_way, limits.max_waiting, limits.max_wait), house.watch)
 
 
 class ProcessClock:

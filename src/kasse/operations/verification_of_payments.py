@@ -168,7 +168,9 @@ def _unlike_book(transaction: Transaction, entry: sandbox.Entry) -> Iterator[str
 def _callback(paid: _Paid, transaction: Transaction) -> Iterator[str]:
     """A payment that succeeded is told to the merchant, once the money is taken where it is taken by itself."""
     session, sums = paid.session, amounts(transaction)
-    if session.url.callback_url is None or not sums.authorized or transaction.auto_capture:
+    if session.url.callback_url is None or not sums.authorized:
+        return
+    if transaction.auto_capture and all(event.transaction_status != "CAPTURED" for event in transaction.events):
         return
     occasion = Occasion(session.id, session.merchant_reference, transaction.created_at, transaction.id)
     owed = callbacks.delivery(session.account_id, "", session.url.callback_url, occasion, transaction.created_at)
