@@ -264,7 +264,8 @@ async def test_what_comes_to_nothing_takes_no_transaction(store: Store, monkeypa
     def fail(*arguments: Any, **more: Any) -> None:
         raise AssertionError("a transaction")
 
-    monkeypatch.setattr("kasse.store.postgres._transaction", fail)
+    monkeypatch.setattr("kasse.store.postgres.transaction", fail)
+    monkeypatch.setattr("kasse.store.postgres_connection.transaction", fail)
 
     async def nothing(loads: Loads) -> tuple[tuple[int, int], Sequence[Record]]:
         assert await loads.draft(ACCOUNT, "draft-1") is not None

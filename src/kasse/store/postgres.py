@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
@@ -35,12 +34,23 @@ import structlog
 
 from kasse.store.batches import Batches
 from kasse.store.port import Contradiction, Decide, Query, Record, StoreUnavailable
+from kasse.store.postgres_connection import (
+    Unknown,
+    ask_one,
+    asking,
+    commit,
+    commit_id,
+    look_up,
+    transaction,
+    try_in_transaction,
+    write_one,
+)
 from kasse.store.postgres_errors import Again, CommitLost, ConnectionLost, Faster, opening, plain_errors
 from kasse.store.postgres_loading import EVERY_ACCOUNT, in_room
 from kasse.store.postgres_migrate import migrate
 from kasse.store.postgres_questions import Ask, Asked, Look, Question, Rows, View, answer, statements
 from kasse.store.postgres_reads import PostgresLoads
-from kasse.store.postgres_writes import LISTED, Write, independent, statement, statement_for_each
+from kasse.store.postgres_writes import LISTED, Write, independent, statement_for_each
 from kasse.store.times import milliseconds
 
 T = TypeVar("T")
@@ -62,14 +72,6 @@ _log = structlog.get_logger()
 
 class _SecondQuestion(Exception):
     """A query asks for more than can be known to be as of one moment without a transaction."""
-
-
-class _Unknown(Again):
-    """The connection was lost while a change was being committed."""
-
-    def __init__(self, commit: UUID, result: Any) -> None:
-        super().__init__()
-        self.commit, self.result = commit, result
 
 
 class PostgresStore:
@@ -128,7 +130,7 @@ class PostgresStore:
             try:
                 async with self._turn if number >= _TRIES_BESIDE_OTHERS else nullcontext():
                     return await self._try(decide, view)
-            except _Unknown as unknown:
+            except Unknown as unknown:
                 if await self._is_stored(unknown.commit):
                     result: T = unknown.result
                     return result
@@ -163,7 +165,7 @@ class PostgresStore:
                 return result
         view.clear()
         async with self._connection() as connection:
-            return await _try_in_transaction(connection, decide, view)
+            return await try_in_transaction(connection, decide, view)
 
     async def _is_of_one_moment(self, view: View) -> bool:
         """Whether all that was told was so at the same moment. A single statement is as of one by itself."""
@@ -174,22 +176,22 @@ class PostgresStore:
         return await self._looks.do(list(view.looked)) == list(view.looked.values())
 
     async def _store(self, result: Any, records: Sequence[Record], loads: PostgresLoads) -> None:
-        write = Write.of(_commit_id(time.time()), records, loads.seen)
+        write = Write.of(commit_id(time.time()), records, loads.seen)
         try:
             if not await self._writes.do(write):
                 async with self._connection() as connection:
-                    await _write(connection, write)
+                    await write_one(connection, write)
         except CommitLost:
-            raise _Unknown(write.commit, result) from None
+            raise Unknown(write.commit, result) from None
 
     async def _write(self, writes: Sequence[Write]) -> Sequence[bool]:
         """Store several changes; answers for each whether it is stored. One that is alone raises why it is not."""
         async with self._connection() as connection:
             if len(writes) == 1:
-                await _write(connection, writes[0])
+                await write_one(connection, writes[0])
                 return [True]
             together = list(independent(writes))
-            left_out = await _commit(connection, *statement_for_each(together))
+            left_out = await commit(connection, *statement_for_each(together))
         stored = {write.commit for n, write in enumerate(together, 1) if n not in left_out}
         return [write.commit in stored for write in writes]
 
@@ -230,9 +232,9 @@ class PostgresStore:
                 raise
         async with (
             self._connection() as connection,
-            _transaction(connection, isolation="repeatable_read", readonly=True),
+            transaction(connection, isolation="repeatable_read", readonly=True),
         ):
-            return await answer(query(PostgresLoads()), _asking(connection, View()))
+            return await answer(query(PostgresLoads()), asking(connection, View()))
 
     def _asking(self, view: View, for_a_read: bool = False) -> Ask:
         """Put questions to the database, each at a moment of its own, and note in ``view`` what it answers.
@@ -249,7 +251,7 @@ class PostgresStore:
                 rows = await self._looks.do(looks)
             else:
                 async with self._connection() as connection:
-                    rows = [await _ask(connection, one) for one in asked]
+                    rows = [await ask_one(connection, one) for one in asked]
             view.add(asked, rows)
             return rows
 
@@ -257,7 +259,7 @@ class PostgresStore:
 
     async def _look(self, several: Sequence[Sequence[Look]]) -> Sequence[Sequence[Rows]]:
         async with self._connection() as connection:
-            found = iter(await _look(connection, [look for looks in several for look in looks]))
+            found = iter(await look_up(connection, [look for looks in several for look in looks]))
         return [[next(found) for _ in looks] for looks in several]
 
     # -- the sandbox gateway's book
@@ -314,7 +316,7 @@ class PostgresStore:
 
     async def _fetch(self, sql: str, *values: Any) -> Rows:
         async with self._connection() as connection:
-            return await _ask(connection, Question(sql, values))
+            return await ask_one(connection, Question(sql, values))
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
@@ -322,7 +324,7 @@ class PostgresStore:
             connection = await self._pool.acquire()
         try:
             yield connection
-        except (ConnectionLost, _Unknown):
+        except (ConnectionLost, Unknown):
             # Whatever state it is in: nobody gets it again.
             with suppress(asyncpg.InterfaceError):
                 connection.terminate()
@@ -361,7 +363,7 @@ class PostgresStore:
     async def _purge(self) -> None:
         """Forget the ids of commits that nobody asks for any more."""
         while True:
-            oldest = _commit_id(time.time() - _COMMITS_KEPT_S)
+            oldest = commit_id(time.time() - _COMMITS_KEPT_S)
             with suppress(Again, StoreUnavailable):
                 await self._fetch("DELETE FROM server_commits WHERE id < $1", oldest)
             await asyncio.sleep(_PURGE_EVERY_S)
@@ -373,84 +375,6 @@ class PostgresStore:
         self._purging.cancel()
         await asyncio.gather(self._purging, return_exceptions=True)
         await self._pool.close()
-
-
-async def _try_in_transaction(connection: Any, decide: Decide[T], view: View) -> T:
-    """Decide and store as if nobody else were there; the database refuses it if that is not so."""
-    loads, commit, written, result = PostgresLoads(), _commit_id(time.time()), False, None
-    try:
-        async with _transaction(connection, isolation="serializable"):
-            result, records = await answer(decide(loads), _asking(connection, view))
-            if records:
-                written = True
-                await _write(connection, Write.of(commit, records, loads.seen))
-        return result
-    except ConnectionLost:
-        if written:
-            raise _Unknown(commit, result) from None
-        raise
-
-
-@asynccontextmanager
-async def _transaction(connection: Any, **kind: Any) -> AsyncIterator[None]:
-    transaction = connection.transaction(**kind)
-    with plain_errors():
-        await transaction.start()
-    try:
-        yield
-    except BaseException:
-        with suppress(Again, StoreUnavailable), plain_errors():
-            await transaction.rollback()
-        raise
-    with plain_errors():
-        await transaction.commit()
-
-
-def _asking(connection: Any, view: View) -> Ask:
-    """Put questions to the database in the transaction that the connection is in."""
-
-    async def ask(asked: Sequence[Asked]) -> Sequence[Rows]:
-        rows = [await _ask(connection, one) for one in asked]
-        view.add(asked, rows)
-        return rows
-
-    return ask
-
-
-async def _ask(connection: Any, asked: Asked) -> Rows:
-    if isinstance(asked, Look):
-        return (await _look(connection, [asked]))[0]
-    with plain_errors():
-        rows: Rows = await connection.fetch(asked.sql, *asked.values)
-        return rows
-
-
-async def _look(connection: Any, looks: Sequence[Look]) -> Sequence[Rows]:
-    """What each of them finds: no row, or one."""
-    columns = zip(*((look.what, look.account, look.key, look.chosen) for look in looks), strict=True)
-    with plain_errors():
-        rows = await connection.fetch("SELECT * FROM kasse_read($1, $2, $3, $4)", *map(list, columns))
-    found: list[list[Any]] = [[] for _ in looks]
-    for number, parts, lines in rows:
-        found[number - 1].append((parts, lines))
-    return found
-
-
-async def _write(connection: Any, write: Write) -> None:
-    await _commit(connection, *statement(write))
-
-
-async def _commit(connection: Any, sql: str, *values: Any) -> Any:
-    try:
-        with plain_errors():
-            return await connection.fetchval(sql, *values)
-    except ConnectionLost as error:
-        raise CommitLost(str(error)) from error
-
-
-def _commit_id(at: float) -> UUID:
-    """A new id that begins with the time, so that ids come in order and the old ones lie together."""
-    return UUID(int=int(at * 1000) << 80 | secrets.randbits(80))
 
 
 def _encode(entry: dict[str, Any]) -> str:
