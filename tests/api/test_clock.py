@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import requests
 
+from kasse.gateways.port import Declined, Instruction
 from tests.api.test_express import POST, Page, names
+from tests.api.test_methods import enable
 from tests.api.test_sessions import Payer, made
 from tests.running import PATIENCE_S, Json, Running, Shop, running
 from tests.store.postgres_server import postgres_server
@@ -190,3 +193,24 @@ def test_what_one_server_is_told_of_the_time_the_other_knows_at_once(two: tuple[
     clock(there, "start")
     assert clock(here)["stopped"] is False
     assert made(here, express={"shipping_options": [POST]})["created_at"].startswith("2031-05-17T12:0")
+
+
+@pytest.mark.parametrize("how", [{"card": CHALLENGE}, {"payment_product_type": "swish.swish"}])
+def test_a_success_after_the_end_of_a_session_is_given_back(noon: Shop, server: Running, how: dict[str, str]) -> None:
+    enable(server, noon, "swish.swish")
+    order = noon.order(1000)
+    session = noon.session(order)
+    paying = noon.ok("POST", noon.pay_path(session), how)
+    # The bank has his yes while there is time, and this server hears of it when there is none left.
+    requests.post(f"{paying['action_url']}/approve", timeout=PATIENCE_S, allow_redirects=False)
+    clock(noon, "move", {"to": NEXT_NOON})
+    back = f"{noon.base_url}/v1/sessions/{session['id']}/redirect/{paying['transaction_id']}"
+    requests.get(back, timeout=PATIENCE_S, allow_redirects=False)
+    ended = noon.transaction(paying["transaction_id"])
+    assert ended["status"] == "DECLINED"
+    assert "expired before the payment was confirmed" in ended["events"][-1]["error"]["message"]
+    book = server.house.gateways["sandbox"]
+    told = Instruction(noon.account_id, paying["transaction_id"], 1000, "NOK", authorization=paying["transaction_id"])
+    # What is left of it at the bank is nothing: it cannot be captured any more.
+    assert isinstance(server.run(book.capture(replace(told, key="late"))), Declined)
+    assert noon.read_order(order)["authorizations"] == []
