@@ -7,10 +7,10 @@ TESTABLE := $(VENV)/.testable
 BENCHABLE := $(VENV)/.benchable
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test bench check lint format types imports faults fast lock clean
+.PHONY: help install serve test bench check lint format types imports faults fast screenshots lock clean
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Make .venv with Kasse and what it needs, at the locked versions [PYTHON=]
 
@@ -28,6 +28,10 @@ faults: $(TESTABLE) ## Kill, cut, fill, race and simulate for long, on both engi
 
 fast: $(TESTABLE) ## Run the tests of the rules and operations only [ARGS=]
 	@$(BIN)/python -m pytest -p no:schemathesis tests/domain tests/operations $(ARGS)
+
+screenshots: $(TESTABLE) ## Take pictures of the page in each state into build/screenshots, with an index [FOLDER= CHROMIUM=]
+	@CHROMIUM="$$(scripts/chromium)" && export CHROMIUM && \
+		$(BIN)/python -m tests.page.screenshots '$(or $(FOLDER),build/screenshots)'
 
 bench: $(BENCHABLE) ## Measure Kasse beside the limits of this machine; tables and pictures go to benchmarks/results [ARGS=]
 	@scripts/postgres >/dev/null && $(BIN)/python -m benchmarks $(ARGS)

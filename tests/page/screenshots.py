@@ -1,4 +1,6 @@
-"""Pictures of the page in each state, to look at: ``python -m tests.page.screenshots FOLDER``.
+"""Pictures of the page in each state, to look at: ``make screenshots``, or ``python -m tests.page.screenshots FOLDER``.
+
+The folder gets an ``index.html`` that shows them all beside each other.
 
 ``python -m tests.page.screenshots --readme`` makes ``docs/images/page.png`` instead.
 """
@@ -25,6 +27,15 @@ SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 LANGUAGES = ("en", "nb")
 README = Path(__file__).parents[2] / "docs/images/page.png"
 README_SIZE_LIMIT = 200_000
+
+_INDEX = """<!doctype html>
+<meta charset="utf-8"><title>The page in each state</title>
+<style>
+  body { font: 1rem system-ui, sans-serif; background: #888; }
+  div { display: flex; align-items: start; gap: 0.5rem; overflow-x: auto; }
+  img { height: 30rem; }
+</style>
+"""
 
 # Desktop and phone side by side on a plain ground.
 _SIDE_BY_SIDE = """<!doctype html>
@@ -62,15 +73,37 @@ def pictures(browsing: Browsing, server: Running, clock: OwnTime, folder: Path) 
                     payer.page.set_viewport_size({"width": width, "height": height})
                     for scheme in SCHEMES:
                         payer.page.emulate_media(color_scheme=scheme)
-                        path = folder / f"{state}-{size}-{scheme}-{language}.png"
+                        path = folder / picture_name(state, size, scheme, language)
                         payer.page.screenshot(path=path, full_page=True)
                         print(path)
             payer.context.close()
+    (folder / "index.html").write_text(index(), "utf-8")
+
+
+def picture_name(state: str, size: str, scheme: str, language: str) -> str:
+    return f"{state}-{size}-{scheme}-{language}.png"
+
+
+def index() -> str:
+    """All pictures on one page, a row for each state."""
+    rows = (
+        f"<h2>{state}</h2><div>"
+        + "".join(
+            f'<a href="{name}"><img loading="lazy" src="{name}" alt="{name}"></a>'
+            for language in LANGUAGES
+            for size in SIZES
+            for scheme in SCHEMES
+            for name in [picture_name(state, size, scheme, language)]
+        )
+        + "</div>"
+        for state in STATES
+    )
+    return _INDEX + "".join(rows)
 
 
 @contextmanager
 def brought(payer: Payer, server: Running, clock: OwnTime, state: str, language: str) -> Iterator[None]:
-    """The page in a state, as long as the merchant's server is there."""
+    """The page in a state, as long as the merchant's server is there: some states are about waiting for it."""
     with open_merchant() as merchant:
         STATES[state](Shopping(server, server.shop(), merchant, clock), payer, {"language": language})
         yield

@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 from tests.page.browsing import Browsing, Payer
 from tests.page.conftest import Payers
+from tests.page.layout import check_width
 from tests.page.states import STATES, Shopping
 
 pytestmark = pytest.mark.browser
@@ -88,26 +89,6 @@ def test_nothing_is_cut_off_on_a_small_phone_or_enlarged(
     for width in (1280, 390):
         payer.page.set_viewport_size({"width": width, "height": 800})
         check_width(payer, f"{width} px wide, letters of double size")
-
-
-def check_width(payer: Payer, case: str) -> None:
-    """No scrolling sideways, nothing beyond the edges, and what there is to press can be pressed."""
-    width, widest, beyond = payer.page.evaluate(
-        """() => [innerWidth, document.documentElement.scrollWidth,
-            [...document.querySelectorAll("body *")].filter((each) => each.checkVisibility()).filter((each) => {
-                const { left, right, width } = each.getBoundingClientRect();
-                return width && (left < 0 || right > innerWidth + 0.5);
-            }).map((each) => each.outerHTML.slice(0, 80))]"""
-    )
-    assert widest <= width, case
-    assert beyond == [], case
-    for button in payer.page.locator("main .button:not(:disabled):visible").all():
-        button.scroll_into_view_if_needed()
-        button.click(trial=True)
-        cut_off = button.evaluate(
-            "each => each.scrollWidth > each.clientWidth || each.scrollHeight > each.clientHeight"
-        )
-        assert not cut_off, case
 
 
 @pytest.mark.parametrize("state", ["ready", "declined", "bank", "challenge", "paid"])
