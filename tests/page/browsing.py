@@ -106,6 +106,11 @@ class Payer:
         """The same payer in another tab: same browser, same past."""
         return Payer(self.context, self.context.new_page(), self.complaints, self.hosts)
 
+    def goes_deaf(self) -> None:
+        """This tab does not hear what happens elsewhere, nor ask before it pays."""
+        self.page.route("**/events", lambda route: route.fulfill(status=503))
+        self.page.route("**/state", lambda route: route.fulfill(status=500))
+
     # -- what he does
 
     def open(self, session: Json, **query: str) -> None:

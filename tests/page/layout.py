@@ -29,7 +29,8 @@ def check_apart(payer: Payer, case: str) -> None:
     """No two things to press or to fill in lie over each other."""
     overlapping = payer.page.evaluate(
         """() => {
-            const all = [...document.querySelectorAll("a, button, input:not([type=hidden]), select, summary, .option > label")]
+            const all = [...document.querySelectorAll(
+                    "a, button, input:not([type=hidden]), select, summary, .option > label")]
                 .filter((each) => each.checkVisibility() && each.getBoundingClientRect().width > 1)
                 .map((each) => [each, each.getBoundingClientRect()]);
             const found = [];

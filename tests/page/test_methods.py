@@ -56,6 +56,34 @@ def test_an_order_that_costs_nothing_is_completed_without_a_card(shopping: Shopp
     payer.is_at_the_shop()
 
 
+def test_a_session_with_an_order_of_nothing_ends_like_any_other(shopping: Shopping, payer: Payer) -> None:
+    session = shopping.direct_session(0, configuration=WAYS)
+    payer.open(session)
+    expect(payer.page.locator(".total")).to_have_text("NOK 0.00")
+    expect(payer.page.locator("[data-method]")).to_have_count(0)
+    expect(payer.number).to_have_count(0)
+    payer.page.get_by_role("button", name="Complete the order").dblclick()
+    payer.is_at_the_shop()
+    transaction_id = shopping.shop.read_session(session)["transaction_id"]
+    assert f"transaction_id={transaction_id}" in payer.page.url
+    assert "error" not in payer.page.url
+    transaction = shopping.shop.transaction(transaction_id)
+    assert (transaction["payment_product_type"], transaction["amount"]) == ("dintero.zero", 0)
+    assert dict(shopping.merchant.callback().query)["transaction_id"] == transaction_id
+    assert shopping.attempts(session) == 1
+    payer.page.go_back()
+    payer.sees("paid")
+
+
+def test_an_order_of_nothing_cannot_be_paid_where_the_shop_has_not_turned_that_on(
+    shopping: Shopping, payer: Payer
+) -> None:
+    session = shopping.direct_session(0)
+    payer.open(session)
+    payer.sees("unavailable")
+    assert shopping.attempts(session) == 0
+
+
 def test_a_method_that_the_session_does_not_offer_is_not_taken(shopping: Shopping, payer: Payer) -> None:
     session = shopping.session()
     payer.open(session)

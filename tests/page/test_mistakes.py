@@ -68,6 +68,27 @@ def test_a_mistake_goes_away_as_soon_as_it_is_put_right(shopping: Shopping, paye
     expect(payer.page.locator("[aria-invalid]")).to_have_count(0)
 
 
+@pytest.mark.parametrize(
+    ("field", "typed", "told"),
+    [
+        ("card_number", "4000000000000003", "Check the card number. One of the digits seems to be wrong."),
+        ("card_number", "378282246310006", "Check the card number. One of the digits seems to be wrong."),
+        ("card_number", "400000000000000", ""),
+        ("card_expiry", "1325", "The month must be between 01 and 12."),
+        ("card_expiry", "1221", "This card has expired. Use another card."),
+        ("card_expiry", "1220", ""),
+        ("card_expiry", "122030", ""),
+    ],
+)
+def test_what_cannot_become_right_any_more_is_told_while_it_is_typed(
+    shopping: Shopping, payer: Payer, field: str, typed: str, told: str
+) -> None:
+    payer.open(shopping.session())
+    payer.page.locator(f"#{field}").press_sequentially(typed)
+    expect(payer.page.locator(f"#{field}")).to_be_focused()
+    expect(payer.page.locator(f"#{field}-error")).to_have_text(told)
+
+
 def test_an_unfinished_number_is_not_told_while_it_is_typed(shopping: Shopping, payer: Payer) -> None:
     payer.open(shopping.session())
     payer.number.press_sequentially("400000")
@@ -125,6 +146,7 @@ def test_loading_a_page_with_a_mistake_by_its_address_shows_the_form(shopping: S
 def test_a_mistake_after_the_order_was_paid_shows_that_it_is_paid(shopping: Shopping, payer: Payer) -> None:
     order = shopping.order()
     session = shopping.session(order)
+    payer.goes_deaf()
     payer.open(session)
     shopping.shop.pay(session)
     payer.pay("4242 4242 4242 4242")

@@ -6,20 +6,14 @@ import re
 from datetime import timedelta
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
-from tests.page.browsing import CONFIRM, SILENT_VISA, Payer
+from tests.page.browsing import CONFIRM, REFUSED, SILENT_VISA, Payer
 from tests.page.states import STATES, Shopping
 
 pytestmark = pytest.mark.browser
 
 OVER = re.compile("^(Back at the shop|Thank you, your payment is complete)$")
-
-
-def deaf(payer: Payer) -> None:
-    """His page does not hear what happens elsewhere, nor ask before it pays."""
-    payer.page.route("**/events", lambda route: route.fulfill(status=503))
-    payer.page.route("**/state", lambda route: route.fulfill(status=500))
 
 
 def test_a_double_click_pays_once(shopping: Shopping, payer: Payer) -> None:
@@ -63,7 +57,7 @@ def test_paying_in_two_tabs_at_once_pays_once(shopping: Shopping, payer: Payer) 
     session = shopping.session(order)
     other = payer.new_tab()
     for tab in (payer, other):
-        deaf(tab)
+        tab.goes_deaf()
         tab.open(session)
         tab.fill()
     for tab in (payer, other):
@@ -125,6 +119,46 @@ def test_without_a_network_nothing_is_sent_and_the_payer_is_told(shopping: Shopp
     payer.pay_button.click()
     payer.is_at_the_shop()
     assert shopping.attempts(session) == 1
+
+
+def test_a_payment_whose_answer_is_lost_on_the_way_is_not_made_again(shopping: Shopping, payer: Payer) -> None:
+    payer.forgives = "ERR_"
+    order = shopping.order()
+    session = shopping.session(order)
+    payer.open(session)
+    payer.fill()
+
+    def lose(route: Route) -> None:
+        route.fetch(max_redirects=0)
+        route.abort("connectionreset")
+
+    payer.page.route("**/pay?*", lose)
+    with payer.page.expect_event("requestfailed", lambda request: request.method == "POST"):
+        payer.pay_button.click()
+    assert shopping.authorizations(order) == [10_000]
+    payer.page.unroute("**/pay?*")
+    # He sends the same form again, as his browser offers him to.
+    payer.page.reload()
+    expect(payer.heading).to_have_text(OVER)
+    payer.open(session)
+    payer.sees("paid")
+    assert shopping.authorizations(order) == [10_000]
+    assert shopping.attempts(session) == 1
+
+
+def test_a_form_that_is_sent_again_after_a_decline_pays_once(shopping: Shopping, payer: Payer) -> None:
+    order = shopping.order()
+    session = shopping.session(order)
+    payer.open(session)
+    payer.pay(REFUSED)
+    payer.sees("declined")
+    payer.page.reload()
+    payer.sees("declined")
+    assert shopping.attempts(session) == 1
+    payer.pay()
+    payer.is_at_the_shop()
+    assert shopping.authorizations(order) == [10_000]
+    assert shopping.attempts(session) == 2
 
 
 def test_a_page_that_expires_while_it_is_open_says_so_by_itself(shopping: Shopping, payer: Payer) -> None:
@@ -213,7 +247,7 @@ def test_a_form_that_is_still_open_when_its_session_ends_pays_nothing(
 ) -> None:
     order = shopping.order()
     session = shopping.session(order)
-    deaf(payer)
+    payer.goes_deaf()
     payer.open(session)
     payer.fill()
     if state == "cancelled":

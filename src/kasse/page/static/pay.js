@@ -94,6 +94,14 @@
       return !text;
     }
 
+    function isWhole(field) {
+      // "20" may be the beginning of a year of four digits.
+      if (field === expiry) return /^\d\d\/(?!20)\d\d$/.test(expiry.value);
+      const digits = digitsOf(number.value);
+      const { lengths } = brandOf(digits);
+      return field === number && digits.length >= (lengths.includes(16) ? 16 : Math.max(...lengths));
+    }
+
     function showBrand() {
       const name = brandOf(digitsOf(number.value)).name;
       if (brandName.textContent !== name) brandName.textContent = name;
@@ -117,9 +125,9 @@
 
     for (const field of mistakes.keys()) {
       field.addEventListener("blur", () => { if (field.value && !kasse.busy) tellMistake(field); });
-      // A mistake goes away as soon as it is put right, and no new one is told while typing.
+      // A mistake goes away as soon as it is put right; a new one is told while typing only if nothing is to come.
       field.addEventListener("input", () => {
-        if (field.hasAttribute("aria-invalid") && !mistakes.get(field)()) tellMistake(field);
+        if (field.hasAttribute("aria-invalid") ? !mistakes.get(field)() : isWhole(field)) tellMistake(field);
       });
     }
 
