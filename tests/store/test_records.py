@@ -123,8 +123,10 @@ QUESTIONS = {
         lambda account_id: {"session-1": records.session(account_id)},
     ),
     "transaction": _one(records.transaction, lambda loads, aid: loads.transaction(aid, "transaction-1")),
-    "transactions": _listed(
-        records.transaction, lambda loads, aid: loads.transactions(aid, TransactionFilters(), Page())
+    "transactions": Question(
+        lambda aid: [records.transaction(aid), records.transaction_marks(aid)],
+        lambda loads, aid: loads.transactions(aid, TransactionFilters(), Page()),
+        lambda aid: [records.transaction(aid)],
     ),
     "transactions_of_order": _listed(
         records.transaction, lambda loads, aid: loads.transactions_of_order(aid, "order-1")
