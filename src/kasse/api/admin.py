@@ -72,6 +72,7 @@ async def create(call: Call) -> Answer:
     "Get the newest secret that signs callbacks",
     scopes=ADMIN_CHECKOUT,
     reply=SignatureReply,
+    refusals=("entry_not_found",),
 )
 async def get(call: Call) -> Answer:
     return _signature(await hooks.signature_secret(call.house, call.account_id))
