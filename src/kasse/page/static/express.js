@@ -78,8 +78,9 @@
     const trouble = document.querySelector("[data-trouble]");
     const same = at && document.getElementById(at);
     say(trouble ? "" : (part("express")?.dataset.say ?? ""));
+    // Whoever has given an address is led on, even where the form stays in sight for another one.
     if (trouble) trouble.focus();
-    else if (same?.checkVisibility()) same.focus();
+    else if (sending !== "address-form" && same?.checkVisibility()) same.focus();
     else document.querySelector("[data-next]")?.focus();
   }
 
