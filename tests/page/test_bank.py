@@ -164,6 +164,7 @@ def test_starting_over_after_the_bank_was_answered_in_another_tab_pays_once(shop
     session = shopping.session(order)
     at_the_bank(payer, session)
     other = payer.new_tab()
+    other.goes_deaf()
     other.open(session)
     other.page.get_by_text("Start over").click()
     press(payer, "Approve")
