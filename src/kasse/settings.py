@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     private_targets: bool = False
     trusted_proxies: str = ""
     relaxed_urls: bool = False
+    relaxed_items: bool = False
     demo: bool = False
     log_level: str = "info"
     max_under_way: int = 64

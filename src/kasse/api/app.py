@@ -112,7 +112,7 @@ async def _call(house: House, route: Route, request: Request, who: Who) -> tuple
     if by:
         house.rates.check(account, by)
     raw_body = await _body(request, house.settings.max_body)
-    raw, body = _read_body(route, raw_body)
+    raw, body = _read_body(route, raw_body, house.settings.relaxed_items)
     note = None
     if route.method != "GET":
         text = None if route.secret_body or not raw_body else raw_body[:_NOTED_BODY].decode(errors="replace")
@@ -177,7 +177,7 @@ async def _body(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _read_body(route: Route, raw_body: bytes) -> tuple[Any, Any]:
+def _read_body(route: Route, raw_body: bytes, relaxed: bool) -> tuple[Any, Any]:
     """The body as sent and as its struct. A call that needs none takes anything that is JSON, or nothing (A-14)."""
     if not raw_body.strip():
         if route.body is not None and route.body_required:
@@ -190,6 +190,8 @@ def _read_body(route: Route, raw_body: bytes) -> tuple[Any, Any]:
         raw = {}
     if not isinstance(raw, dict):
         raise Refusal("wrong_type", f"expected a JSON object, got {'an array' if isinstance(raw, list) else 'a value'}")
+    if relaxed and route.relaxed is not None:
+        raw = route.relaxed(raw)
     return raw, wire.typed(raw, route.body)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from kasse.api import fields, lists
+from kasse.api import fields, lists, relaxed
 from kasse.api.fields import Item, JsonObject, OrderOption
 from kasse.api.lists import DRAFT_FILTERS
 from kasse.api.order_replies import OrderReply, item_reply, order_reply, request_reply
@@ -101,6 +101,7 @@ def _options(body: CreateDraft | ReplaceDraft, raw: JsonObject | None) -> JsonOb
     "Create a draft order",
     scopes=WRITE_SHOPPING,
     body=CreateDraft,
+    relaxed=relaxed.draft_body,
     reply=DraftReply,
     refusals=("order_not_found",),
     renders=Draft,
@@ -126,6 +127,7 @@ async def list_drafts(call: Call) -> Any:
     "Replace a draft order",
     scopes=WRITE_SHOPPING,
     body=ReplaceDraft,
+    relaxed=relaxed.draft_body,
     reply=DraftReply,
     renders=Draft,
     render=lambda call, draft: draft_reply(call, draft),
@@ -159,6 +161,7 @@ async def get(call: Call) -> Any:
     "Add an item",
     scopes=WRITE_SHOPPING,
     body=Item,
+    relaxed=relaxed.item_body,
     reply=DraftReply,
     renders=Draft,
     render=lambda call, draft: draft_reply(call, draft),
@@ -173,6 +176,7 @@ async def add_item(call: Call) -> Draft:
     "Update an item",
     scopes=WRITE_SHOPPING,
     body=Item,
+    relaxed=relaxed.item_body,
     reply=DraftReply,
     renders=Draft,
     render=lambda call, draft: draft_reply(call, draft),

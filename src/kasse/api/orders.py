@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from kasse.api import fields, lists
+from kasse.api import fields, lists, relaxed
 from kasse.api.fields import Currency, Item, JsonObject
 from kasse.api.lists import INCLUDE_EVENTS, ORDER_FILTERS
 from kasse.api.order_replies import OrderReply, order_reply
@@ -66,6 +66,7 @@ def _render(call: Call, details: OrderDetails) -> Any:
     "Create an order without a draft",
     scopes=WRITE_SHOPPING,
     body=CreateOrder,
+    relaxed=relaxed.order_body,
     reply=OrderReply,
     renders=OrderDetails,
     render=_render,

@@ -91,7 +91,8 @@ class Route:
     ``repeatable`` where asking again comes to the same, so that a request that was cut off may go its whole way again.
     ``may_wait`` where a 202 says that the outcome is not known yet, ``empty`` what a 204 says. ``refusals`` are reasons
     that cannot be told from the rest of the declaration. ``secret_body`` keeps the body out of the order's
-    history, ``secret_answer`` the answer out of what is kept for a repeated ``Idempotency-Key``.
+    history, ``secret_answer`` the answer out of what is kept for a repeated ``Idempotency-Key``. ``relaxed`` makes a
+    body that does not follow the documents into one that does, where the operator wants that.
     """
 
     method: str
@@ -112,6 +113,7 @@ class Route:
     secret_body: bool = False
     secret_answer: bool = False
     body_required: bool = True
+    relaxed: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 
 
 class Routes:
