@@ -7,7 +7,7 @@ words. Source: orders reference, O-6 and O-7.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeGuard
 
 
 def order_body(raw: dict[str, Any]) -> dict[str, Any]:
@@ -64,10 +64,11 @@ def _sum(lines: Any) -> int | None:
     if not isinstance(lines, list | tuple):
         return None
     amounts = [line.get("amount") if isinstance(line, dict) else None for line in lines]
-    return sum(amounts) if all(_is_whole(amount) for amount in amounts) else None
+    whole = [amount for amount in amounts if _is_whole(amount)]
+    return sum(whole) if len(whole) == len(amounts) else None
 
 
-def _is_whole(value: Any) -> bool:
+def _is_whole(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
