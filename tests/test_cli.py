@@ -142,7 +142,15 @@ def test_api_keys_are_made_listed_and_deleted(database: str) -> None:
 
 
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([KASSE, *arguments], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    """A server that heeds Ctrl-C, even where these tests run in the background and do not."""
+    return subprocess.Popen(
+        [KASSE, *arguments],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
 
 
 def stop(process: subprocess.Popen[str], how: signal.Signals = signal.SIGINT) -> str:

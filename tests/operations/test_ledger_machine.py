@@ -523,7 +523,8 @@ class LedgerMachine(RuleBasedStateMachine):
         )
         if settled is None:
             return
-        lines = named or self.fall(left, amount)
+        # What takes all that is left leaves no line behind, not even lines that add up to nothing.
+        lines = left if amount == all_left else named or self.fall(left, amount)
         if self.is_lost(payment, kind):
             assert not settled.known
             payment.pending.append((kind, lines))

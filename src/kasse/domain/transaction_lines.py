@@ -40,8 +40,8 @@ def fall_on_lines(
     """Say which order lines a capture, refund or void of ``amount`` falls on.
 
     ``items`` are the lines that the caller named, as far as they are lines of the order; what they do not cover is
-    spread over the others. What then is left belongs to no line, such as shipping chosen in express (O-23). Unless
-    the caller said otherwise, what takes the rest of the transaction takes the rest of every line.
+    spread over the others. What then is left belongs to no line, such as shipping chosen in express (O-23). What takes
+    the rest of the transaction takes the rest of every line: lines that add up to nothing could not be taken later.
     Raises ``Refusal`` (outcome_unknown) for a named line that waits for the answer to an earlier call.
     """
     remaining = left_on_lines(transaction, kind)
