@@ -40,6 +40,9 @@ _POSTGRES_SETTINGS = (
 )
 
 
+_LONG_S = 1800  # a statement that changes a million orders may take so long
+
+
 @dataclass
 class Database:
     """``url`` as Kasse wants it; ``postgres`` the server it is in, if it is in one."""
@@ -55,7 +58,7 @@ class Database:
     def sql(self, *statements: str) -> str:
         """Run SQL beside Kasse; answers the first column of what the last statement finds."""
         if self.postgres:
-            return [self.postgres.sql(statement, self.name) for statement in statements][-1]
+            return [self.postgres.sql(statement, self.name, patience_s=_LONG_S) for statement in statements][-1]
         connection = apsw.Connection(self.url.removeprefix("sqlite:///"))
         connection.set_busy_timeout(60_000)
         with connection:

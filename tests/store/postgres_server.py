@@ -52,7 +52,7 @@ class PostgresServer:
         quoted = self.password.replace("%", "%25").replace("/", "%2F").replace("?", "%3F").replace("@", "%40")
         return f"postgresql://{role}:{quoted}@127.0.0.1:{self.port}/{name}"
 
-    def sql(self, statement: str, name: str = "postgres", role: str = ADMIN) -> str:
+    def sql(self, statement: str, name: str = "postgres", role: str = ADMIN, patience_s: float = PATIENCE_S) -> str:
         """Run SQL apart from the engine; answers its output."""
         command: list[str | Path] = [
             self.programs / "psql",
@@ -63,7 +63,7 @@ class PostgresServer:
             statement,
             self.url(name, role),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=patience_s, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
