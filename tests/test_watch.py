@@ -191,6 +191,16 @@ def test_nothing_of_the_extras_is_imported_unless_they_are_switched_on() -> None
     assert done.stdout.strip() == "[]"
 
 
+def test_what_takes_long_to_import_is_imported_when_it_is_needed_first() -> None:
+    code = (
+        "import sys, kasse.cli, kasse.serving\n"
+        "assert kasse.serving.application()\n"
+        "print([name for name in ('aiohttp', 'rich.console', 'prometheus_client') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
 # -- as processes of their own
 
 

@@ -112,7 +112,7 @@ def _serve(settings: Settings, sock: socket.socket) -> None:
     # The worker processes read their settings where everybody else's come from too.
     os.environ |= {f"KASSE_{name.upper()}": _as_text(value) for name, value in msgspec.structs.asdict(settings).items()}
     config = uvicorn.Config(
-        "kasse.main:application",
+        "kasse.serving:application",
         factory=True,
         workers=settings.workers,
         loop="uvloop",

@@ -249,7 +249,7 @@ async def _tell_levels(house: House) -> None:
 
 
 def application() -> ASGIApp:
-    """The application as a server runs it, with the settings of the environment. Each worker process makes its own."""
+    """With the settings of the environment."""
     settings = read_settings()
     configure_logs(settings.log_level)
     return Application(settings)

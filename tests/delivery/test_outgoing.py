@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from kasse.delivery import outgoing as outgoing_module
-from kasse.delivery.outgoing import LARGEST_ANSWER, CallFailed, Outgoing, Reply
+from kasse.delivery import exchange as exchange_module
+from kasse.delivery.exchange import LARGEST_ANSWER
+from kasse.delivery.outgoing import CallFailed, Outgoing, Reply
 from tests.delivery import receivers
 from tests.delivery.outbox import eventually
 from tests.delivery.receivers import Answer, receiver, says
@@ -293,7 +294,7 @@ async def test_of_several_addresses_only_public_ones_are_called(
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{last}", port)) for last in (1, 2)]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    monkeypatch.setattr(outgoing_module, "is_public", lambda address: address == "127.0.0.2")
+    monkeypatch.setattr(exchange_module, "is_public", lambda address: address == "127.0.0.2")
     # It does not speak TLS: that it was reached is what counts.
     async with receiver(receivers.closes_after_request, host="127.0.0.2") as shop:
         said = await reason(outgoing, f"https://two.example:{shop.port}/", allow_private=False, timeout_s=1)
@@ -373,4 +374,6 @@ async def test_names_whose_servers_do_not_answer_hold_up_no_other(
     assert set(await asyncio.gather(*calls)) == {"no answer within 1.5 seconds"}
     assert len(asked) == 51  # one look-up for each name, however many wait for it
     answer.set()
-    await eventually(lambda: not outgoing._resolver._running)
+    exchange = outgoing._exchange
+    assert exchange is not None
+    await eventually(lambda: not exchange._resolver._running)
