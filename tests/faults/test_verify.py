@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,10 @@ import pytest
 
 from kasse.domain.history import EntryAdded, Event, hash_of
 from kasse.domain.ledger import LineAmount
+from kasse.domain.paging import Page
+from kasse.store.port import Loads
 from tests.faults.servers import KASSE, verified
-from tests.running import Json, Shop, line, running, session_request
+from tests.running import PATIENCE_S, SCOPES, Json, Shop, line, running, session_request
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,12 @@ DIRECT = {
 def told(tmp_path_factory: pytest.TempPathFactory) -> Story:
     file = tmp_path_factory.mktemp("verify") / "kasse.db"
     with running(database=f"sqlite:///{file}", gateway_timeout=5.0, look_up_after=0.1) as server:
-        shop = server.shop()
+        shop = server.shop(*SCOPES, "admin:hooks")
+        hook = {"config": {"url": "http://127.0.0.1:1/hook", "secret": "s3cret"}, "events": ["shopping_order_add"]}
+        shop.ok("POST", f"/v1/accounts/{shop.account_id}/hooks/subscriptions", hook)
+        shop.http.headers["Idempotency-Key"] = "the first"
         shop.order(500)
+        del shop.http.headers["Idempotency-Key"]
         order = shop.order(10_000, 2_500, -1_000)
         shop.session(order, 1)
         shop.pay(shop.session(order, 2), "4000300000000006")
@@ -58,7 +65,17 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Story:
         shop.ok("POST", f"/v1/transactions/{direct['transaction_id']}/capture", {"amount": 400})
         by_itself = {**DIRECT, "configuration": {"auto_capture": True}}
         assert shop.pay(shop.ok("POST", "/v1/sessions-profile", by_itself))["status"] == "CAPTURED"
+        deadline = time.monotonic() + PATIENCE_S
+        while not server.run(server.house.store.read(lambda loads: _told_to(loads, shop.account_id))):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
     return Story(file, order, paid["transaction_id"], direct["transaction_id"])
+
+
+async def _told_to(loads: Loads, account_id: str) -> bool:
+    [subscription] = await loads.subscriptions(account_id)
+    waiting = await loads.notices_to_tell(1)
+    return not waiting and bool(await loads.deliveries_of_subscription(account_id, subscription.id, Page(10)))
 
 
 def _with_shipping(shop: Shop) -> None:
@@ -267,6 +284,55 @@ SPOILT_PAYMENTS = {
 @pytest.mark.parametrize("what", SPOILT_PAYMENTS)
 def test_what_was_changed_in_a_session_without_an_order_is_named(story: Story, what: str) -> None:
     sql, name = SPOILT_PAYMENTS[what]
+    spoil(story, sql)
+    found = difference(story)
+    assert found is not None
+    assert name in found, found
+
+
+SPOILT_BESIDE = {
+    "an entry of the gateway's book without a payment": (
+        "INSERT INTO sandbox_book SELECT account_id, 'nobody', doc FROM sandbox_book LIMIT 1",
+        "nobody in sandbox_book: its key is nobody, which is not in transactions",
+    ),
+    "a payment of a session that is gone": (
+        "DELETE FROM sessions WHERE id = (SELECT session_id FROM transactions WHERE id = :direct)",
+        "in transactions: its session_id is",
+    ),
+    "an order that is gone": ("DELETE FROM orders WHERE id = :order", "which is not in orders"),
+    "a callback that is filed as delivered": (
+        "UPDATE deliveries SET status = 'delivered' WHERE subscription_id IS NULL",
+        "in deliveries: it is filed under another status",
+    ),
+    "a callback that is said to be delivered": (
+        "DELETE FROM delivery_attempts; "
+        "UPDATE deliveries SET status = 'delivered', doc = json_set(doc, '$.status', 'delivered') WHERE rowid = 1",
+        "in deliveries: it is delivered, and was never tried",
+    ),
+    "a call to a webhook that is gone": ("DELETE FROM subscriptions", "in deliveries: its subscription_id is"),
+    "what subscribers are told of is gone": (
+        "UPDATE notices SET doc = json_set(doc, '$.subject', 'elsewhere') WHERE id LIKE 'shopping_order_add%'",
+        "in notices: it tells of what is not in orders",
+    ),
+    "what is still to be told is filed as told": (
+        "UPDATE notices SET told = NOT told",
+        "in notices: it is filed under another told",
+    ),
+    "a kept answer that waits for ever": (
+        "UPDATE answers SET doc = json_set(doc, '$.status', 0, '$.call', 'nothing')",
+        "in answers: it waits for the gateway call nothing, which is not there",
+    ),
+    "a call that will be looked up late": (
+        "UPDATE gateway_calls SET look_up_at = 9999999999999",
+        "in gateway_calls: it is filed under another look_up_at",
+    ),
+    "a kept answer that is no record": ("UPDATE answers SET doc = '{'", "in answers: it is no record"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT_BESIDE)
+def test_what_was_changed_beside_orders_and_sessions_is_named(story: Story, what: str) -> None:
+    sql, name = SPOILT_BESIDE[what]
     spoil(story, sql)
     found = difference(story)
     assert found is not None

@@ -20,6 +20,7 @@ from kasse.domain.paging import Filters, Page, SessionFilters
 from kasse.domain.session import PaymentSession
 from kasse.domain.transaction_list import TransactionFilters
 from kasse.store.port import Backlog, Contradiction, Loads, Record, Store
+from kasse.store.strays import Stray
 from tests.store import records
 from tests.store.records import ACCOUNT, LATER, NOW, OTHER, life, put
 
@@ -180,6 +181,18 @@ OF_ALL_ACCOUNTS = {
     "due_gateway_calls": _listed(records.gateway_call, lambda loads, _: loads.due_gateway_calls(NOW, 10)),
     "due_deliveries": _listed(records.delivery, lambda loads, _: loads.due_deliveries(NOW, 10)),
     "notices_to_tell": _noticed(lambda loads, _: loads.notices_to_tell(10), lambda aid: [records.notice(aid)]),
+    "strays": Question(
+        lambda aid: [records.attempt(aid)],
+        lambda loads, _: loads.strays(),
+        lambda aid: [
+            Stray(
+                "delivery_attempts",
+                aid,
+                "delivery-1 try 1",
+                "its delivery_id is delivery-1, which is not in deliveries",
+            )
+        ],
+    ),
     "versions": Question(
         lambda aid: [*life(aid)[0], records.session(aid)],
         lambda loads, aid: loads.versions([(aid, "session-1"), (aid, "session-2")]),

@@ -21,7 +21,7 @@ from kasse.domain.order import payable
 from kasse.domain.transaction import ENTRY_KINDS, EVENT_NAMES, Transaction, status_by_events
 from kasse.operations.house import House
 from kasse.operations.verification_of_payments import NOT_AUTHORIZED, UNDECIDED, verify_payments
-from kasse.store.port import Loads
+from kasse.store.port import Contradiction, Loads
 
 _AT_ONCE = 200
 
@@ -37,7 +37,9 @@ class Verified:
 
 
 async def verify(house: House) -> Verified:
-    """Check every order of every account, then every session and its payments; stops at the first difference."""
+    """Check every order of every account, then every session and its payments, then all that is stored beside them.
+
+    Stops at the first difference."""
     orders = events = 0
     after: tuple[str, str] | None = None
     while True:
@@ -53,7 +55,8 @@ async def verify(house: House) -> Verified:
             return Verified(orders, events, f"something in the {_AT_ONCE} orders after {place} is no record: {error}")
         if not batch:
             payments = await verify_payments(house)
-            return Verified(orders, events, payments.difference, payments.sessions)
+            difference = payments.difference or await _stray(house)
+            return Verified(orders, events, difference, payments.sessions)
         for stored in batch:
             orders, events = orders + 1, events + len(stored.events)
             difference = next(_differences(stored), None)
@@ -61,6 +64,16 @@ async def verify(house: House) -> Verified:
                 order = stored.state.order
                 return Verified(orders, events, f"account {order.account_id}, order {order.order_id}: {difference}")
         after = (batch[-1].state.order.account_id, batch[-1].state.order.id)
+
+
+async def _stray(house: House) -> str | None:
+    """What is stored beside orders and sessions: the sandbox's book, calls owed and made, what subscribers are to be
+    told, kept answers; and whether everything is found where it is looked for."""
+    try:
+        found = await house.store.read(lambda loads: loads.strays())
+    except Contradiction as error:
+        return f"something that is stored is no record: {error}"
+    return next((f"account {each.account_id}, {each.key} in {each.table}: {each.why}" for each in found), None)
 
 
 @dataclass(frozen=True)

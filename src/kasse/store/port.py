@@ -33,6 +33,7 @@ from kasse.domain.profile import Profile
 from kasse.domain.session import PaymentSession
 from kasse.domain.transaction import GatewayCall, Transaction
 from kasse.domain.transaction_list import TransactionFilters, TransactionMarks
+from kasse.store.strays import Stray
 
 T = TypeVar("T")
 
@@ -246,6 +247,12 @@ class Loads(Protocol):
 
     async def notices_to_tell(self, limit: int) -> list[Notice]:
         """Notices of any account that are not told yet, oldest first."""
+
+    async def strays(self) -> list[Stray]:
+        """Rows of any account that belong to what is missing, or are filed under something else than their record says:
+        at most one of each kind. Reads every table whole. For ``kasse verify``.
+
+        Raises ``Contradiction`` where a record cannot even be read."""
 
 
 Decide = Callable[[Loads], Awaitable[tuple[T, Sequence[Record]]]]

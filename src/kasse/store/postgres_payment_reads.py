@@ -15,6 +15,7 @@ from kasse.domain.transaction_list import TransactionFilters
 from kasse.store.port import MOST_COUNTED, Backlog
 from kasse.store.postgres_lists import DUE_SESSIONS, after, paged, session_list
 from kasse.store.postgres_loading import EVERY_ACCOUNT, Loading, decode, in_room
+from kasse.store.strays import Stray, statement
 from kasse.store.times import from_milliseconds, milliseconds
 from kasse.store.transaction_list import transaction_list
 
@@ -187,3 +188,27 @@ class PaymentReads(Loading):
     async def book_entry(self, account_id: str, key: str) -> dict[str, Any] | None:
         sql = "SELECT doc FROM sandbox_book WHERE account_id = room.id AND key = $2"
         return await self._one(dict[str, Any], account_id, sql, key)
+
+    async def strays(self) -> list[Stray]:
+        self.saw_a_list = True
+        return [Stray(*row) for row in await self._rows(in_room(_STRAYS), EVERY_ACCOUNT)]
+
+
+class _Words:
+    """Of PostgreSQL, for ``strays``. As ``json``, which takes what ``jsonb`` does not; what is no JSON stops it all."""
+
+    readable = "TRUE"
+    everywhere = "room.id = $1"
+
+    def text(self, field: str) -> str:
+        return f"(c.doc::json ->> '{field}')"
+
+    def unlike(self, column: str, field: str) -> str:
+        return f"{column}::text IS DISTINCT FROM {self.text(field)}"
+
+    def unlike_time(self, column: str, field: str) -> str:
+        told = f"extract(epoch FROM {self.text(field)}::timestamptz) * 1000"
+        return f"(({column} IS NULL) <> ({told} IS NULL) OR abs({column} - {told}) > 1)"
+
+
+_STRAYS = statement(_Words())

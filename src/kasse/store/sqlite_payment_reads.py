@@ -17,6 +17,7 @@ from kasse.domain.transaction_list import TransactionFilters
 from kasse.store.port import MOST_COUNTED, Backlog
 from kasse.store.sqlite_lists import DUE_SESSIONS, paged, places, session_list
 from kasse.store.sqlite_loading import Loading, as_json
+from kasse.store.strays import Stray, statement
 from kasse.store.times import from_milliseconds, milliseconds
 from kasse.store.transaction_list import transaction_list
 
@@ -168,3 +169,26 @@ class PaymentReads(Loading):
 
     async def notices_to_tell(self, limit: int) -> list[Notice]:
         return self._all(Notice, "SELECT doc FROM notices WHERE told = 0 ORDER BY created_at LIMIT ?", limit)
+
+    async def strays(self) -> list[Stray]:
+        return [Stray(*row) for row in self._connection.execute(_STRAYS)]
+
+
+class _Words:
+    """Of SQLite, for ``strays``."""
+
+    readable = "json_valid(c.doc)"
+    everywhere = "TRUE"
+
+    def text(self, field: str) -> str:
+        return f"CAST(c.doc ->> '{field}' AS TEXT)"
+
+    def unlike(self, column: str, field: str) -> str:
+        return f"{column} IS NOT (c.doc ->> '{field}')"
+
+    def unlike_time(self, column: str, field: str) -> str:
+        told = f"unixepoch({self.text(field)}, 'subsec') * 1000"
+        return f"(({column} IS NULL) <> ({told} IS NULL) OR abs({column} - {told}) > 1)"
+
+
+_STRAYS = statement(_Words())
