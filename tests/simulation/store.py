@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import TypeVar, cast
 
 import apsw
 
 from kasse.store.port import Decide, Query
-from kasse.store.sqlite import SqliteStore, _commit, _Job, _read, migrate
+from kasse.store.sqlite import SqliteStore, _Job, _read, migrate
 from kasse.store.sqlite_reads import SqliteLoads
 
 T = TypeVar("T")
@@ -30,23 +31,25 @@ class MemoryStore(SqliteStore):
         self.connection = apsw.Connection(":memory:", statementcachesize=200)
         self.connection.deserialize("main", _template())
         self.connection.execute("PRAGMA foreign_keys = ON")
-        self._memory_loads = SqliteLoads(self.connection)
+        self._back, self._back_loads = self.connection, SqliteLoads(self.connection)
         self._closed = False
 
     async def change(self, decide: Decide[T]) -> T:
         self._require_open()
         await asyncio.sleep(0)
-        job: Any = _Job(decide, None, None)  # type: ignore[arg-type]
-        _commit(self.connection, self._memory_loads, [job])
-        if job.error is not None:
-            raise job.error
-        result: T = job.result
-        return result
+        [job] = await self._commit([_Job(decide)])
+        return cast(T, job.answer())
+
+    async def _begin(self) -> None:
+        self.connection.execute("BEGIN IMMEDIATE")
+
+    async def _beside(self, work: Callable[[], object]) -> None:
+        work()
 
     async def read(self, query: Query[T]) -> T:
         self._require_open()
         await asyncio.sleep(0)
-        return _read(self.connection, self._memory_loads, query)
+        return _read(self.connection, self._back_loads, query)
 
     async def glance(self, query: Query[T]) -> T:
         return await self.read(query)

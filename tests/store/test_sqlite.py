@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -247,32 +248,9 @@ async def test_a_disk_that_is_full_at_the_first_start_is_told_as_such(file: Path
 # -- one group of changes
 
 
-@asynccontextmanager
-async def busy(store: SqliteStore) -> AsyncIterator[None]:
-    """Keep the writer busy, so that all changes asked for meanwhile become one group."""
-    begun, go = threading.Event(), threading.Event()
-
-    async def decide(loads: Loads) -> tuple[None, Sequence[Record]]:
-        begun.set()
-        go.wait(10)
-        return None, ()
-
-    blocking = asyncio.create_task(store.change(decide))
-    await asyncio.to_thread(begun.wait, 10)
-    try:
-        yield
-    finally:
-        # What was asked for meanwhile is in the queue after one turn of the loop.
-        await asyncio.sleep(0)
-        go.set()
-        await blocking
-
-
 async def _together(store: SqliteStore, *changes: Awaitable[Any]) -> list[Any]:
-    """The results of changes that are committed in one transaction."""
-    async with busy(store):
-        waiting = asyncio.gather(*changes, return_exceptions=True)
-    return await waiting
+    """The results of changes that are committed in one transaction, because they are asked for at the same time."""
+    return await asyncio.gather(*changes, return_exceptions=True)
 
 
 def _raising(error: BaseException) -> Callable[[Loads], Awaitable[tuple[None, Sequence[Record]]]]:
@@ -319,7 +297,7 @@ async def test_one_bad_change_in_a_group_does_not_harm_the_others(store: SqliteS
 async def test_a_group_is_one_transaction(store: SqliteStore) -> None:
     with_commits = _commits(store)
     await _together(store, *(put(store, account(n)) for n in range(100)))
-    assert len(with_commits) == 2  # the one that kept the writer busy, and all others
+    assert len(with_commits) == 1
 
 
 def _commits(store: SqliteStore) -> list[None]:
@@ -340,20 +318,57 @@ async def test_what_a_group_does_later_sees_what_it_did_before(store: SqliteStor
     assert await _account(store, 1) == second
 
 
-async def test_the_loop_of_a_caller_may_be_gone_when_its_change_is_done(store: SqliteStore) -> None:
-    gone = asyncio.new_event_loop()
+async def test_what_comes_while_a_commit_waits_for_the_disk_goes_into_the_next_one(store: SqliteStore) -> None:
+    with_commits = _commits(store)
+    disk, go = store._beside, asyncio.Event()
 
-    def ask_and_leave() -> None:
-        task = gone.create_task(put(store, account(1)))
-        gone.run_until_complete(asyncio.sleep(0))
-        task.cancel()
-        gone.run_until_complete(asyncio.gather(task, return_exceptions=True))
-        gone.close()
+    async def slow(work: Callable[[], object]) -> None:
+        await go.wait()
+        await disk(work)
 
-    async with busy(store):
-        await asyncio.to_thread(ask_and_leave)
-    await put(store, account(2))
-    assert await _account(store, 1)
+    store._beside = slow  # type: ignore[method-assign]
+    first = asyncio.create_task(put(store, account(1)))
+    await asyncio.sleep(0.01)
+    others = [asyncio.create_task(put(store, account(n))) for n in range(2, 50)]
+    await asyncio.sleep(0.01)
+    assert not first.done()
+    assert await _account(store, 1) is None
+    go.set()
+    await asyncio.gather(first, *others)
+    assert len(with_commits) == 2
+
+
+async def test_a_large_group_leaves_turns_to_others(store: SqliteStore) -> None:
+    turns, seen = 0, list[int]()
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def slow(n: int) -> Awaitable[None]:
+        async def decide(loads: Loads) -> tuple[None, Sequence[Record]]:
+            seen.append(turns)
+            time.sleep(0.003)
+            return None, (account(n),)
+
+        return store.change(decide)
+
+    counting = asyncio.create_task(count())
+    await asyncio.gather(*(slow(n) for n in range(1, 20)))
+    counting.cancel()
+    assert seen[-1] - seen[0] >= 18
+
+
+async def test_a_caller_that_goes_away_leaves_its_change_and_the_others_alone(store: SqliteStore) -> None:
+    gone = asyncio.create_task(put(store, account(1)))
+    staying = asyncio.create_task(put(store, account(2)))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await staying
+    assert [await _account(store, n) is not None for n in (1, 2)] == [True, True]
+    await put(store, account(3))
 
 
 # -- disks
@@ -434,7 +449,7 @@ async def test_a_file_that_may_not_grow_is_as_good_as_a_full_disk(store: SqliteS
 async def test_a_database_that_another_process_holds_too_long_is_unavailable_and_comes_back(
     file: Path, store: SqliteStore
 ) -> None:
-    store._back.set_busy_timeout(50)
+    store._patience_ms = 50
     other = apsw.Connection(str(file))
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailable, match="locked"):

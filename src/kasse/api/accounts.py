@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from kasse.api.headers import headers_of
 from kasse.api.routes import READ_ACCOUNTS, WRITE_ACCOUNTS, Answer, Call, Routes
 from kasse.api.wire import Reference, Text
 from kasse.domain.access import Client, Grant
@@ -123,7 +124,7 @@ class KeySet(msgspec.Struct):
     refusals=("wrong_value", "unauthorized", "forbidden"),
 )
 async def get_token(call: Call) -> Answer:
-    basic = _basic(call.request.headers.get("authorization", ""))
+    basic = _basic(headers_of(call.request.scope).get("authorization", ""))
     asked: TokenRequest = call.body
     address = call.request.client.host if call.request.client else ""
     with call.house.rates.log_in(address):

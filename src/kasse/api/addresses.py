@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
-_FOUND = "kasse.route"
+FOUND = "kasse.route"
 
 
 @dataclass
@@ -61,10 +61,10 @@ class Addresses(BaseRoute):
         for route in self.at(scope["path"]):
             match, child = route.matches(scope)
             if match is Match.FULL:
-                return match, {**child, _FOUND: route}
+                return match, {**child, FOUND: route}
             if match is Match.PARTIAL and partial[0] is Match.NONE:
-                partial = match, {**child, _FOUND: route}
+                partial = match, {**child, FOUND: route}
         return partial
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await scope[_FOUND].handle(scope, receive, send)
+        await scope[FOUND].handle(scope, receive, send)

@@ -6,7 +6,7 @@ become an answer here.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,11 +17,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.routing import Route as StarletteRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kasse.api import wire
-from kasse.api.addresses import Addresses
-from kasse.api.entrance import Entrance, name_route
+from kasse.api.addresses import FOUND, Addresses
+from kasse.api.entrance import Entrance, name_route, name_step
+from kasse.api.headers import headers_of
 from kasse.api.once import answer_id, answer_once
 from kasse.api.other_sites import open_to_other_sites
 from kasse.api.routes import Answer, Call, Route
@@ -47,19 +48,38 @@ def build(house: House, routes: Iterable[Route], more: Iterable[BaseRoute] = ())
     for route in routes:
         for path in (route.path, *_aliases(route.path)):
             by_path.setdefault(path, {})[route.method] = endpoint(house, route)
-    every = [*(StarletteRoute(path, _by_method(found), methods=[*found]) for path, found in by_path.items()), *more]
+    calls = {path: _by_method(found) for path, found in by_path.items()}
+    every = [*(StarletteRoute(path, calls[path], methods=[*found]) for path, found in by_path.items()), *more]
     for each in every:
         name_route(each)
-    single = [each for each in every if isinstance(each, StarletteRoute)]
+    addresses = Addresses(each for each in every if isinstance(each, StarletteRoute))
     app = Starlette(
-        routes=[Addresses(single), *(each for each in every if each not in single)],
+        routes=[addresses, *(each for each in every if not isinstance(each, StarletteRoute))],
         exception_handlers={HTTPException: _on_http_exception, Exception: _on_exception},  # type: ignore[dict-item]
     )
     # An address with a slash too many is an unknown one, and answered as such.
     app.router.redirect_slashes = False
     limits = house.settings
     gate = Gate(limits.max_under_way, limits.max_waiting, limits.max_wait)
-    return Entrance(open_to_other_sites(app), gate, house.watch)
+    return Entrance(open_to_other_sites(_Straight(addresses, calls, app)), gate, house.watch)
+
+
+class _Straight:
+    """Calls of the API go straight to their endpoints, which answer every error; all else goes to ``rest``."""
+
+    def __init__(self, addresses: Addresses, calls: Mapping[str, Endpoint], rest: ASGIApp) -> None:
+        self._addresses, self._calls, self._rest = addresses, calls, rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match, found = self._addresses.matches(scope)
+        route = found[FOUND] if match is Match.FULL else None
+        if route is None or route.path not in self._calls:
+            await self._rest(scope, receive, send)
+            return
+        scope.update(found)
+        name_step(scope, route.path)
+        response = await self._calls[route.path](Request(scope, receive))
+        await response(scope, receive, send)
 
 
 def _aliases(path: str) -> Iterator[str]:
@@ -117,7 +137,7 @@ async def _call(house: House, route: Route, request: Request, who: Who) -> tuple
     if route.method != "GET":
         text = None if route.secret_body or not raw_body else raw_body[:_NOTED_BODY].decode(errors="replace")
         note = RequestNote(route.method, request.scope["path"], text)
-    came_from = origin(request.headers, request.client.host if request.client else None)
+    came_from = origin(headers_of(request.scope), request.client.host if request.client else None)
     caller = Caller(account, by, scopes, request.scope["request_id"], note, origin=came_from)
     return Call(house, request, account, caller, body, raw, route.query), raw_body
 
@@ -147,7 +167,8 @@ async def _holder(house: House, request: Request, answer: str | None) -> tuple[W
     async def answered(loads: Loads, account_id: str) -> StoredAnswer | None:
         return None if answer is None else await loads.stored_answer(account_id, answer)
 
-    header, key = request.headers.get("authorization", ""), request.headers.get("x-api-key")
+    headers = headers_of(request.scope)
+    header, key = headers.get("authorization", ""), headers.get("x-api-key")
     if key is not None and not header:
         holder = await api_keys.check(house, key)
         found = await house.store.glance(lambda loads: answered(loads, holder.account_id))

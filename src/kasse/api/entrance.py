@@ -11,6 +11,7 @@ import structlog
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kasse.api.headers import headers_of
 from kasse.api.wire import error_response
 from kasse.domain.refusals import Refusal
 from kasse.overload import Gate, Overloaded, aside
@@ -80,11 +81,16 @@ def name_route(route: BaseRoute) -> None:
     inner, path = route.app, route.path
 
     async def named(scope: Scope, receive: Receive, send: Send) -> None:
-        if _STEP in scope:
-            scope[_STEP].about["route"] = path
+        name_step(scope, path)
         await inner(scope, receive, send)
 
     route.app = named
+
+
+def name_step(scope: Scope, path: str) -> None:
+    """Say which route a request goes to: its address with {names} in place of values."""
+    if _STEP in scope:
+        scope[_STEP].about["route"] = path
 
 
 def _method(scope: Scope) -> str:
@@ -98,7 +104,7 @@ def shown(path: str) -> str:
 
 def _request_id(scope: Scope) -> str:
     """Its caller's own where it is usable (A-11)."""
-    given = _header(scope, b"x-request-id")
+    given = headers_of(scope).get("x-request-id", "")
     return given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
 
 
@@ -106,15 +112,12 @@ def _step(scope: Scope, request_id: str) -> Step:
     """A request as those see it who look on. Source of the headers: W3C Trace Context."""
     about = {"method": _method(scope), "route": UNKNOWN_ROUTE}
     step = Step("request", about, detail={"kasse.request_id": request_id})
-    parent = _header(scope, b"traceparent")
+    headers = headers_of(scope)
+    parent = headers.get("traceparent", "")
     if found := _TRACE_PARENT.fullmatch(parent):
         step.trace_id = found[1]
-        step.parent = {"traceparent": parent, "tracestate": _header(scope, b"tracestate")}
+        step.parent = {"traceparent": parent, "tracestate": headers.get("tracestate", "")}
     return step
-
-
-def _header(scope: Scope, name: bytes) -> str:
-    return next((value for key, value in scope["headers"] if key == name), b"").decode("latin-1")
 
 
 def _name_in_logs(step: Step, request_id: str) -> None:

@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kasse.api import wire
+from kasse.api.headers import headers_of
 from kasse.api.routes import Call, Route
 from kasse.domain.access import StoredAnswer
 from kasse.domain.refusals import Refusal
@@ -33,7 +34,7 @@ _JSON = "application/json; charset=utf-8"
 
 def answer_id(route: Route, request: Request) -> str | None:
     """The id under which the answer to a request is kept, None if it is not to be."""
-    key = request.headers.get("idempotency-key")
+    key = headers_of(request.scope).get("idempotency-key")
     if key is None or route.method not in ("POST", "PUT") or route.scopes is None or route.secret_answer:
         return None
     return hashlib.sha256(f"{route.method} {request.scope['path']}\n{key}".encode()).hexdigest()
@@ -51,7 +52,7 @@ async def answer_once(
 
     Raises ``Refusal``: wrong_value, idempotency_key_reused (another body), request_under_way.
     """
-    key = call.request.headers["idempotency-key"]
+    key = headers_of(call.request.scope)["idempotency-key"]
     if not 0 < len(key) <= _LONGEST_KEY or not key.isprintable():
         raise Refusal(
             "wrong_value", f"expected an Idempotency-Key of 1 to {_LONGEST_KEY} printable characters, got {key[:40]!r}"

@@ -8,6 +8,8 @@ from __future__ import annotations
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from kasse.api.headers import headers_of
+
 _MAY_SEND = (
     *("Origin", "Content-Type", "Accept", "Authorization", "X-Api-Key", "X-Request-Id", "Idempotency-Key"),
     *("If-Unmodified-Since", "Dintero-Feature-Toggles", "Dintero-System-Name", "Dintero-System-Version"),
@@ -17,7 +19,7 @@ _MAY_READ = ("request-id", "event-request-id", "retry-after", "idempotency-repla
 
 
 def open_to_other_sites(app: ASGIApp) -> ASGIApp:
-    """Answer what browsers ask before such a call, and say in each answer under ``/v1/`` that it may be read."""
+    """Answer what browsers ask before such a call, and say in the answer to each under ``/v1/`` that it may be read."""
     api = CORSMiddleware(
         app,
         allow_origins=["*"],
@@ -27,7 +29,7 @@ def open_to_other_sites(app: ASGIApp) -> ASGIApp:
     )
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        is_api = scope["type"] == "http" and scope["path"].startswith("/v1/")
-        await (api if is_api else app)(scope, receive, send)
+        is_script = scope["type"] == "http" and scope["path"].startswith("/v1/") and "origin" in headers_of(scope)
+        await (api if is_script else app)(scope, receive, send)
 
     return answer

@@ -34,6 +34,11 @@ class Batches(Generic[Item, Result]):
             task.add_done_callback(self._working.discard)
         return await future
 
+    async def end(self) -> None:
+        """Wait until all that has come is done."""
+        while self._working:
+            await asyncio.wait(self._working)
+
     async def _work_off(self) -> None:
         try:
             while self._waiting:

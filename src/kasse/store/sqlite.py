@@ -1,28 +1,31 @@
-"""The embedded engine: one writer that groups commits, readers beside it.
+"""The embedded engine: one change after the other, many of them in one commit, readers beside them.
 
-All changes go through one thread. While it waits for the disk, more of them queue up; the next round takes them
-together and pays for one flush. Since a change is loaded, decided and written inside the same transaction, nobody
-can be faster in between, in this process or another.
+While a commit waits for the disk, more changes queue up; the next one takes them together and pays for one flush.
+Since a change is loaded, decided and written inside the same transaction, nobody can be faster in between, in this
+process or another.
+
+Statements run on the event loop, because each takes less time than a change of threads; what waits for the disk or
+for another process runs beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import queue
 import threading
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import apsw
 import msgspec
 
+from kasse.store.batches import Batches
 from kasse.store.port import Contradiction, Decide, Loads, Query, Record, StoreUnavailable
 from kasse.store.sqlite_reads import SqliteLoads
 from kasse.store.sqlite_writes import write_all
@@ -33,6 +36,8 @@ T = TypeVar("T")
 _LARGEST_GROUP = 256
 _READERS = 4
 _BUSY_MS = 15_000
+# After so long the others who use the event loop get a turn.
+_LONGEST_TURN_S = 0.002
 # What a job can do wrong without harm to the transaction that it is a part of.
 _OF_THE_JOB = (apsw.SQLError, apsw.MismatchError, apsw.RangeError, apsw.TooBigError, apsw.BindingsError)
 
@@ -40,25 +45,30 @@ _OF_THE_JOB = (apsw.SQLError, apsw.MismatchError, apsw.RangeError, apsw.TooBigEr
 @dataclass
 class _Job:
     decide: Decide[Any]
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Any]
     result: Any = None
     error: BaseException | None = None
 
+    def answer(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.result
+
 
 class SqliteStore:
-    """A database in one file. Make it with ``SqliteStore.open``."""
+    """A database in one file. Make it with ``SqliteStore.open``; it belongs to one event loop."""
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._local = threading.local()
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="kasse-reader")
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="kasse-disk")
         self._open_connections: list[apsw.Connection] = []
         self._front = self._connect()
         self._front_loads = SqliteLoads(self._front)
         self._back = self._connect()
-        self._writer = threading.Thread(target=self._write_jobs, name="kasse-writer", daemon=True)
+        self._back_loads = SqliteLoads(self._back)
+        self._changes = Batches(self._commit, _LARGEST_GROUP, at_once=1)
+        self._patience_ms = _BUSY_MS
         self._closed = False
 
     @classmethod
@@ -73,7 +83,6 @@ class SqliteStore:
             migrate(store._front)
         except (apsw.Error, OSError) as error:
             raise StoreUnavailable(f"the database {path} cannot be opened: {error}") from error
-        store._writer.start()
         return store
 
     def _connect(self) -> apsw.Connection:
@@ -92,31 +101,39 @@ class SqliteStore:
 
     async def change(self, decide: Decide[T]) -> T:
         self._require_open()
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._jobs.put(_Job(decide, loop, future))
-        return await future
+        job = await self._changes.do(_Job(decide))
+        return cast(T, job.answer())
 
-    def _write_jobs(self) -> None:
-        loads = SqliteLoads(self._back)
-        while group := self._next_group():
-            _commit(self._back, loads, group)
-            _answer(group)
-
-    def _next_group(self) -> list[_Job]:
-        """The jobs that wait now, at least one; empty when the store closes."""
-        first = self._jobs.get()
-        group = [] if first is None else [first]
-        while group and len(group) < _LARGEST_GROUP:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
-            if job is None:
-                self._jobs.put(None)
-                break
-            group.append(job)
+    async def _commit(self, group: Sequence[_Job]) -> Sequence[_Job]:
+        """Run a group in one transaction. Each of its jobs gets a result or an error, whatever happens."""
+        try:
+            await self._begin()
+            pause_at = time.perf_counter() + _LONGEST_TURN_S
+            for job in group:
+                _run_job(self._back, self._back_loads, job)
+                if time.perf_counter() > pause_at:
+                    await asyncio.sleep(0)
+                    pause_at = time.perf_counter() + _LONGEST_TURN_S
+            await self._beside(lambda: self._back.execute("COMMIT"))
+        except Exception as error:
+            # Nothing of the group is stored, whatever each job thought before.
+            for job in group:
+                job.result, job.error = None, StoreUnavailable(f"the database cannot be written: {error}")
+            await self._beside(lambda: _roll_back(self._back))
         return group
+
+    async def _begin(self) -> None:
+        """Begin at once if no other process is writing, or else as soon as it has finished."""
+        try:
+            self._back.set_busy_timeout(0)
+            self._back.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError:
+            self._back.set_busy_timeout(self._patience_ms)
+            await self._beside(lambda: self._back.execute("BEGIN IMMEDIATE"))
+
+    async def _beside(self, work: Callable[[], object]) -> None:
+        """Wait for a disk or another process without holding up anybody."""
+        await asyncio.get_running_loop().run_in_executor(self._disk, work)
 
     # -- reads
 
@@ -181,8 +198,8 @@ class SqliteStore:
         if self._closed:
             return
         self._closed = True
-        self._jobs.put(None)
-        await asyncio.get_running_loop().run_in_executor(None, self._writer.join)
+        await self._changes.end()
+        self._disk.shutdown()
         self._readers.shutdown()
         for connection in self._open_connections:
             # What cannot be moved from the write-ahead log into the file stays there for the next start.
@@ -201,20 +218,6 @@ def _read(connection: apsw.Connection, loads: Loads, query: Query[T]) -> T:
             connection.execute("COMMIT")
     except apsw.Error as error:
         raise StoreUnavailable(f"the database cannot be read: {error}") from error
-
-
-def _commit(connection: apsw.Connection, loads: Loads, group: list[_Job]) -> None:
-    """Run a group in one transaction. Never raises, so that whoever waits gets an answer and the thread lives on."""
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        for job in group:
-            _run_job(connection, loads, job)
-        connection.execute("COMMIT")
-    except Exception as error:
-        # Nothing of the group is stored, whatever each job thought before.
-        for job in group:
-            job.result, job.error = None, StoreUnavailable(f"the database cannot be written: {error}")
-        _roll_back(connection)
 
 
 def _roll_back(connection: apsw.Connection) -> None:
@@ -252,25 +255,6 @@ def _finish(work: Any) -> Any:
         return done.value
     coroutine.close()
     raise RuntimeError("a decision or query waited for something other than its loads")
-
-
-def _answer(group: list[_Job]) -> None:
-    """Hand the results back, one wake-up per event loop."""
-    for loop in {job.loop for job in group}:
-        jobs = [job for job in group if job.loop is loop]
-        # A loop that has closed meanwhile has nobody left who waits for an answer.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(_set_results, jobs)
-
-
-def _set_results(jobs: list[_Job]) -> None:
-    for job in jobs:
-        if job.future.done():
-            continue
-        if job.error is not None:
-            job.future.set_exception(job.error)
-        else:
-            job.future.set_result(job.result)
 
 
 def _encode(entry: dict[str, Any]) -> str:
