@@ -39,14 +39,15 @@ PATIENCE_S = 60
 
 @dataclass
 class Server:
-    """``kasse serve`` on a port of its own. ``prefix`` comes before the command, ``settings`` are more of them, and
-    ``log`` is where its log goes."""
+    """``kasse serve`` on a port of its own. ``prefix`` comes before the command, ``settings`` are more of them,
+    ``environment`` is what is no setting of ours, and ``log`` is where its log goes."""
 
     database: str
     gateway_timeout: float = 10.0
     look_up_after: float = 0.1
     prefix: tuple[str, ...] = ()
     settings: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
     log: Path | None = None
     port: int = field(default_factory=lambda: free_port())
     process: subprocess.Popen[bytes] | None = None
@@ -67,7 +68,7 @@ class Server:
         with (self.log or Path(os.devnull)).open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.prefix, str(KASSE), "serve"],
-                env={**os.environ, **settings},
+                env={**os.environ, **self.environment, **settings},
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
@@ -128,11 +129,12 @@ def verified(database: str) -> Verified:
     return inside(database, verify)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Found:
     """Everything about orders and money that is stored, and what the sandbox has in its own book.
 
-    ``sessions`` and ``calls`` have the status of each; ``owed`` names the session of each callback.
+    ``sessions`` and ``calls`` have the status of each; ``owed`` names the session of each callback, ``waiting`` counts
+    those that wait to be delivered.
     """
 
     orders: list[OrderState]
@@ -141,6 +143,7 @@ class Found:
     calls: dict[str, str]
     owed: list[str]
     book: dict[str, Entry]
+    waiting: int = 0
 
     @property
     def claimed(self) -> int:
@@ -165,6 +168,7 @@ async def find(house: House) -> Found:
             found.calls[transaction.id] = "missing" if call is None else call.state
         under_way = await loads.due_gateway_calls(datetime(2100, 1, 1, tzinfo=UTC), 100_000)
         found.calls.update((call.key, call.state) for call in under_way)
+        found.waiting = (await loads.backlog()).waiting
         return found
 
     found = await house.store.read(query)
