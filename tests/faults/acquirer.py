@@ -87,25 +87,24 @@ def serve(port: int, seed: int) -> None:
             told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if what == "wrong":
                 acquirer.wrong = told["often"]
-                return self._say(b"{}")
-            if what == "book":
-                return self._say(json.dumps({"book": acquirer.book, "ways": acquirer.ways}).encode())
-            return self._act(what, told, acquirer.way())
+                self._say(b"{}")
+            elif what == "book":
+                self._say(json.dumps({"book": acquirer.book, "ways": acquirer.ways}).encode())
+            else:
+                self._act(what, told, acquirer.way())
 
         def _act(self, what: str, told: Json, way: str) -> None:
-            if way == "loses the request":
+            if way in ("loses the request", "is late"):
                 time.sleep(LATE_S)
-                return self.connection.close()
-            if way == "is late":
-                time.sleep(LATE_S)
-            answer = acquirer.act(what, told)
+            answer = None if way == "loses the request" else acquirer.act(what, told)
             if way == "acts twice":
                 answer = acquirer.act(what, told)
             if way == "loses the answer":
                 time.sleep(LATE_S)
-            if way in ("loses the answer", "breaks off"):
-                return self.connection.close()
-            return self._say(b"<html>502" if way == "answers nonsense" else json.dumps({"answer": answer}).encode())
+            if way in ("loses the request", "loses the answer", "breaks off"):
+                self.connection.close()
+            else:
+                self._say(b"<html>502" if way == "answers nonsense" else json.dumps({"answer": answer}).encode())
 
         def _say(self, body: bytes) -> None:
             self.send_response(200)

@@ -59,6 +59,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Story:
         shop.ok("POST", f"{path}/captures", {"items": [{"line_id": 1, "amount": 6_000}]})
         shop.ok("POST", f"{path}/refunds", {"items": [{"line_id": 1, "amount": 1_000}]})
         shop.ok("POST", f"{path}/cancellations", {"items": [{"line_id": 2, "amount": 2_500}]})
+        shop.ok("POST", "draft_orders", {"order": {"currency": "NOK", "items": []}})
         # The last of the lot, so that checking goes on behind the order.
         _with_shipping(shop)
         direct = shop.pay(shop.ok("POST", "/v1/sessions-profile", DIRECT))

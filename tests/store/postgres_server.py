@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,11 +101,18 @@ class PostgresServer:
 
     # -- the process
 
-    def start(self) -> None:
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self, command: Sequence[str] = ()) -> None:
+        """``command``, as whoever runs the tests, is another way to start it."""
+        usual: list[str | Path] = [self.programs / "postgres", "-D", self.folder / "data"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self.programs / "postgres", "-D", self.folder / "data"],
-                stdout=log, stderr=log, cwd=self.folder, preexec_fn=_end_with_parent, **_owner(),
+                command or usual, stdout=log, stderr=log, cwd=self.folder, preexec_fn=_end_with_parent,
+                **({} if command else _owner()),
             )  # fmt: skip
         deadline = time.monotonic() + PATIENCE_S
         while not self._answers():

@@ -32,6 +32,7 @@ async def _well(store: Store) -> None:
         records.attempt(),
         records.notice(),
         records.stored_answer(),
+        records.draft(id="open", status="open"),
         records.stored_answer(id="waits", status=0, call="transaction-1:capture:1"),
     )
     await store.book_put(ACCOUNT, "transaction-1", {"state": "approved"})

@@ -38,6 +38,8 @@ _FILED = {
     "answers": {"created_at": "created_at"},
 }
 """By which columns rows of a table are found, and which field of the record each repeats."""
+_LEFT_OUT = {("drafts", "status"): "open"}
+"""What a column says where the record leaves the field out, because that is its default."""
 _TIMES = ("expires_at", "look_up_at", "due_at", "created_at")
 _SUBJECTS = {
     "shopping_draft_": ("drafts", "id"),
@@ -103,14 +105,20 @@ def _wrong(words: Words) -> Iterator[tuple[str, str, str, str]]:
         yield table, _key(table), why, _and(when, _missing(parent, key, f"c.{column}"))
     for table, columns in _FILED.items():
         for column, field in columns.items():
-            unlike = words.unlike_time if column in _TIMES else words.unlike
+            left_out = _LEFT_OUT.get((table, column))
+            if column in _TIMES:
+                unlike = words.unlike_time(f"c.{column}", field)
+            elif left_out is not None:
+                unlike = f"c.{column} <> coalesce({words.text(field)}, '{left_out}')"
+            else:
+                unlike = words.unlike(f"c.{column}", field)
             why = f"'it is filed under another {column} than its record has'"
-            yield table, _key(table), why, _in_record(words, unlike(f"c.{column}", field))
+            yield table, _key(table), why, _in_record(words, unlike)
     for prefix, (parent, key) in _SUBJECTS.items():
         wrong = f"{words.text('event')} LIKE '{prefix}%' AND {_missing(parent, key, words.text('subject'))}"
         why = f"'it tells of what is not in {parent}'"
         yield "notices", "c.id", why, _in_record(words, wrong)
-    waits = f"{words.text('status')} = '0' AND {words.text('call')} IS NOT NULL"
+    waits = f"coalesce({words.text('status')}, '0') = '0' AND {words.text('call')} IS NOT NULL"
     why = f"'it waits for the gateway call ' || {words.text('call')} || ', which is not there'"
     wrong = f"{waits} AND {_missing('gateway_calls', 'key', words.text('call'))}"
     yield "answers", "c.id", why, _in_record(words, wrong)
