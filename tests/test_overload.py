@@ -86,32 +86,64 @@ async def test_whoever_has_waited_too_long_is_refused_and_its_turn_is_not_lost()
         assert shop.inside == ["c"]
 
 
-async def test_in_a_crowd_that_stays_one_waits_a_tenth_and_the_last_are_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr("kasse.overload.time.monotonic", lambda: now)
-    waits: list[float] = []
-    loop = asyncio.get_running_loop()
-    later = loop.call_later
+@pytest.fixture
+def hand(monkeypatch: pytest.MonkeyPatch) -> Hand:
+    return Hand(monkeypatch)
 
-    def noted(delay: float, call: Callable[..., object], *arguments: object) -> asyncio.TimerHandle:
-        waits.append(delay)
-        return later(LONG, call, *arguments)
 
-    monkeypatch.setattr(loop, "call_later", noted)
+class Hand:
+    """Moves the time by hand, and notes for how long each request that waits may wait."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        self.waits: list[float] = []
+        monkeypatch.setattr("kasse.overload.time.monotonic", lambda: self.now)
+        self._monkeypatch = monkeypatch
+
+    def note_waits(self) -> None:
+        loop = asyncio.get_running_loop()
+        later = loop.call_later
+
+        def noted(delay: float, call: Callable[..., object], *arguments: object) -> asyncio.TimerHandle:
+            self.waits.append(delay)
+            return later(LONG, call, *arguments)
+
+        self._monkeypatch.setattr(loop, "call_later", noted)
+
+
+async def test_in_a_crowd_that_stays_one_waits_a_tenth_and_the_last_are_first(hand: Hand) -> None:
+    hand.note_waits()
     async with requests(Gate(1, 100, 2.0)) as shop:
-        await shop.come("a", "burst")
-        now += 0.4
-        await shop.come("still a burst")
-        now += 0.2
-        await shop.come("crowd")
-        # Whoever came last is let in first then: the others have waited for long already.
+        await shop.come("a", "b", "c", "d")
+        hand.now += 0.2
         await shop.go("a")
-        assert shop.inside == ["crowd"]
-        # The crowd goes away; the next burst may wait again.
-        await shop.go("burst", "still a burst", "crowd")
-        await shop.come("b", "next burst")
-        await shop.go("b", "next burst")
-    assert waits == [2.0, 2.0, pytest.approx(0.2), 2.0]
+        hand.now += 0.4
+        await shop.go("b")
+        # Whoever was next had waited too long each time, but not for long enough yet.
+        assert shop.inside == ["c"]
+        hand.now += 0.2
+        await shop.come("e")
+        await shop.go("c")
+        # Now it is a crowd, and whoever came last is let in first: the others have waited for long already.
+        assert shop.inside == ["e"]
+        await shop.come("f")
+        await shop.go("d", "e", "f")
+        # The crowd has gone away; the next burst may wait again.
+        await shop.come("g", "h")
+        await shop.go("g", "h")
+    assert hand.waits == [2.0, 2.0, 2.0, 2.0, pytest.approx(0.2), 2.0]
+
+
+async def test_a_queue_that_moves_is_no_crowd_however_long_it_stays(hand: Hand) -> None:
+    hand.note_waits()
+    async with requests(Gate(1, 100, 2.0)) as shop:
+        await shop.come("0", "1")
+        for number in range(2, 50):
+            hand.now += 0.05
+            await shop.come(str(number))
+            await shop.go(str(number - 2))
+            assert shop.inside == [str(number - 1)]
+    assert set(hand.waits) == {2.0}
 
 
 async def test_while_one_waits_for_somebody_else_others_have_its_place() -> None:

@@ -1,9 +1,9 @@
 """How much a worker takes on at once, and when it says no.
 
-Requests beyond what can be worked on wait for a short time. A burst may wait longer than a crowd that stays: once
-somebody has been waiting all the time for a while, waiting helps nobody: then the wait is short, and whoever came last
-is let in first, because the others have waited in vain already. So what is accepted keeps its time, and the rest is
-told early to come back.
+Requests beyond what can be worked on wait for a short time, in their order. A burst may wait longer than a crowd that
+stays: once whoever is next has had to wait too long all the time for a while, waiting helps nobody: then the wait is
+short, and whoever came last is let in first, because the others have waited in vain already. That is so until nobody
+waits any more. So what is accepted keeps its time, and the rest is told early to come back.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from threading import Event
 
+TOO_LONG_S = 0.1
+"""Whoever is let in after waiting for so long came too early."""
 CROWD_AFTER_S = 0.5
-"""When somebody has waited without a break for so long, it is a crowd and no burst."""
+"""When that has been so for everybody for so long, it is a crowd and no burst."""
 CROWD_SHARE = 0.1
 """What is left of the longest wait then, and of the places to wait in."""
 
@@ -33,37 +33,35 @@ class Gate:
         self._free = most
         self._most_waiting = waiting
         self._wait_s = wait_s
-        self._queue: OrderedDict[asyncio.Future[None], None] = OrderedDict()
-        self._quiet_at = time.monotonic()
+        # When each came who waits.
+        self._queue: OrderedDict[asyncio.Future[None], float] = OrderedDict()
+        self._slow_since: float | None = None
+        self._is_crowded = False
 
     @property
     def waiting(self) -> int:
         return len(self._queue)
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Hold a place until the end of the block. Raises ``Overloaded``."""
+    def place(self) -> _Place:
+        """Hold a place until the end of the block (``async with``). Entering raises ``Overloaded``."""
+        return _Place(self)
+
+    async def enter(self) -> None:
+        """Raises ``Overloaded``. Whoever is let in gives back."""
         if self._free > 0 and not self._queue:
-            self._quiet_at = time.monotonic()
+            self._slow_since, self._is_crowded = None, False
             self._free -= 1
         else:
             await self._wait()
-        place = _Place(self)
-        token = _place.set(place)
-        try:
-            yield
-        finally:
-            _place.reset(token)
-            place.end()
 
     async def _wait(self) -> None:
-        most = self._most_waiting * CROWD_SHARE if self._is_crowded() else self._most_waiting
-        if len(self._queue) >= most:
+        share = CROWD_SHARE if self._is_crowded else 1.0
+        if len(self._queue) >= self._most_waiting * share:
             raise Overloaded
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
-        self._queue[turn] = None
-        giving_up = loop.call_later(self._patience_s(), self._give_up, turn)
+        self._queue[turn] = time.monotonic()
+        giving_up = loop.call_later(self._wait_s * share, self._give_up, turn)
         try:
             await turn
         except asyncio.CancelledError:
@@ -74,11 +72,15 @@ class Gate:
             giving_up.cancel()
             self._queue.pop(turn, None)
 
-    def _is_crowded(self) -> bool:
-        return time.monotonic() - self._quiet_at > CROWD_AFTER_S
-
-    def _patience_s(self) -> float:
-        return self._wait_s * CROWD_SHARE if self._is_crowded() else self._wait_s
+    def _look_at_the_queue(self) -> None:
+        """Whether it has become a crowd, by how long the first has waited."""
+        now, came = time.monotonic(), next(iter(self._queue.values()))
+        if now - came < TOO_LONG_S:
+            self._slow_since = None
+        elif self._slow_since is None:
+            self._slow_since = now
+        elif now - self._slow_since > CROWD_AFTER_S:
+            self._is_crowded = True
 
     def _give_up(self, turn: asyncio.Future[None]) -> None:
         if not turn.done():
@@ -87,7 +89,8 @@ class Gate:
     def give_back(self) -> None:
         self._free += 1
         while self._free > 0 and self._queue:
-            turn, _ = self._queue.popitem(last=self._is_crowded())
+            self._look_at_the_queue()
+            turn, _ = self._queue.popitem(last=self._is_crowded)
             if not turn.done():
                 self._free -= 1
                 turn.set_result(None)
@@ -102,8 +105,19 @@ class _Place:
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._held = True
+        self._held = False
         self._ended = False
+        self._token: Token[_Place | None] | None = None
+
+    async def __aenter__(self) -> None:
+        await self._gate.enter()
+        self._held = True
+        self._token = _place.set(self)
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._token is not None:
+            _place.reset(self._token)
+        self.end()
 
     def lend(self) -> bool:
         lent = self._held

@@ -39,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     relaxed_items: bool = False
     demo: bool = False
     log_level: str = "info"
-    max_under_way: int = 64
+    max_under_way: int = 32
     max_waiting: int = 512
     max_wait: float = 1.0
     max_connections: int = 512
