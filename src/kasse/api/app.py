@@ -116,10 +116,12 @@ def endpoint(house: House, route: Route) -> Endpoint:
     return handle
 
 
-async def _answer(route: Route, call: Call) -> Response:
+async def _answer(route: Route, call: Call, stored: Callable[[Any], str | None] = lambda result: None) -> Response:
     answer = await route.handler(call)
     if isinstance(answer, Response):
         return answer
+    if (body := stored(answer)) is not None:
+        return Response(body, media_type=wire.JSON)
     if route.render is not None:
         answer = route.render(call, answer)
     if not isinstance(answer, Answer):

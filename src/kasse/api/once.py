@@ -29,7 +29,6 @@ from kasse.store.port import Decide, Loads, Query, Record, Store
 T = TypeVar("T")
 
 _LONGEST_KEY = 255
-_JSON = "application/json; charset=utf-8"
 
 
 def answer_id(route: Route, request: Request) -> str | None:
@@ -46,9 +45,11 @@ async def answer_once(
     id: str,
     found: StoredAnswer | None,
     raw_body: bytes,
-    answer: Callable[[Call], Awaitable[Response]],
+    answer: Callable[[Call, Callable[[Any], str | None]], Awaitable[Response]],
 ) -> Response:
     """Answer a request, or repeat what it was answered before: ``found``, if that is known already.
+
+    ``answer`` gets what tells the body that a result of the handler has been stored with, if it has.
 
     Raises ``Refusal``: wrong_value, idempotency_key_reused (another body), request_under_way.
     """
@@ -67,10 +68,10 @@ async def answer_once(
     if found is not None and (found.digest != stored.digest or not await _can_go_on(route, call, found)):
         return _repeated(found, stored)
     once = _Once(call.house.store, stored, lambda result: _rendered(route, call, result), found, route.repeatable)
-    caller = replace(call.caller, begun=None if found is None else found.call)
+    caller = call.caller if found is None else replace(call.caller, begun=found.call)
     # When the outcome is not known yet that is no answer for good: the same request is told it later.
     try:
-        response = await answer(replace(call, house=replace(call.house, store=once), caller=caller))
+        response = await answer(replace(call, house=replace(call.house, store=once), caller=caller), once.body_of)
         is_final = response.status_code < 500 and response.status_code != 202
     except _Answered as answered:
         return _repeated(answered.found, stored)
@@ -116,7 +117,7 @@ def _repeated(found: StoredAnswer, asked: StoredAnswer) -> Response:
             "the first request with this Idempotency-Key has no answer yet; send it again in a moment",
             headers={"Retry-After": "1"},
         )
-    return Response(found.body, found.status, {"Idempotency-Replayed": "true"}, media_type=_JSON)
+    return Response(found.body, found.status, {"Idempotency-Replayed": "true"}, media_type=wire.JSON)
 
 
 def _begun(records: Sequence[Record]) -> str | None:
@@ -151,6 +152,7 @@ class _Once:
         self._store, self._stored, self._render = store, stored, render
         self._noted = found
         self._is_done = found is not None and not repeatable
+        self._result: Any = None
 
     async def change(self, decide: Decide[T]) -> T:
         if self._noted is not None:
@@ -167,7 +169,13 @@ class _Once:
             return (result, noted), (*records, noted)
 
         result, self._noted = await self._store.change(decide_once)
+        self._result = result
         return result
+
+    def body_of(self, result: Any) -> str | None:
+        """The body that was stored for this very result, so that it is made once."""
+        noted = self._noted
+        return noted.body if noted is not None and noted.status and result is self._result else None
 
     def _only_look(self, decide: Decide[T]) -> Decide[T]:
         async def decide_nothing(loads: Loads) -> tuple[T, Sequence[Record]]:

@@ -23,6 +23,7 @@ from kasse.domain.refusals import Refusal
 
 T = TypeVar("T")
 
+JSON = "application/json; charset=utf-8"
 MAX_DEPTH = 64
 _NOISE = 1e-6  # what is left of a whole number after some clients have multiplied by a hundred: 29989.999999999996
 
@@ -270,7 +271,7 @@ def _is_http(url: str) -> bool:
 
 def json_response(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     body = b"" if status == 204 else msgspec.json.encode(data)
-    return Response(body, status, headers, media_type=None if status == 204 else "application/json; charset=utf-8")
+    return Response(body, status, headers, media_type=None if status == 204 else JSON)
 
 
 def error_response(refusal: Refusal) -> Response:
