@@ -22,9 +22,10 @@ test: $(TESTABLE) ## Run all tests; the browser tests use the system's Chromium 
 	@scripts/postgres >/dev/null && scripts/web-sdk >/dev/null && CHROMIUM="$$(scripts/chromium)" && export CHROMIUM && \
 		$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
-faults: $(TESTABLE) ## Kill, cut, fill, race and simulate for long, on both engines; takes many minutes [ARGS=]
-	@scripts/postgres >/dev/null && \
-		$(BIN)/python -m pytest -p no:schemathesis --long -n 2 --dist worksteal tests/faults tests/simulation $(ARGS)
+faults: $(TESTABLE) ## Kill, cut, fill, race and simulate for long, on both engines; a quarter of an hour, SCALE=0.1 less [SCALE= LONGEST= ARGS=]
+	@scripts/postgres >/dev/null && timeout --foreground --signal=INT '$(or $(LONGEST),45m)' \
+		$(BIN)/python -m pytest -p no:schemathesis --long --scale '$(or $(SCALE),1)' -o faulthandler_timeout=1200 \
+		-n 2 --dist worksteal tests/faults tests/simulation $(ARGS)
 
 fast: $(TESTABLE) ## Run the tests of the rules and operations only [ARGS=]
 	@$(BIN)/python -m pytest -p no:schemathesis tests/domain tests/operations $(ARGS)

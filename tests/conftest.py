@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from tests.running import Running, Shop, running
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run what can be long as long as it takes (make faults)")
+    parser.addoption("--scale", type=float, default=1.0, help="with --long: how much of it, such as 0.1 for a tenth")
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -39,6 +40,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 def long(pytestconfig: pytest.Config) -> bool:
     """Whether to try many times what is otherwise tried a few times."""
     return bool(pytestconfig.getoption("--long"))
+
+
+@pytest.fixture(scope="session")
+def times(pytestconfig: pytest.Config, long: bool) -> Callable[[int, int], int]:
+    """How often to try something: the first figure usually, the second in a long run, scaled, but never less."""
+    scale = float(pytestconfig.getoption("--scale"))
+    return lambda few, many: max(few, round(many * scale)) if long else few
 
 
 @pytest.fixture(scope="session")

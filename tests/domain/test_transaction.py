@@ -240,6 +240,16 @@ def test_it_is_too_early_for_an_amount_that_depends_on_a_missing_answer(pending:
     assert refused(it, kind, left_for(it, kind) + 301).reason == "amount_above_left"
 
 
+@pytest.mark.parametrize("pending", ["capture", "void"])
+@pytest.mark.parametrize("kind", ["capture", "void"])
+def test_of_a_payment_of_nothing_only_one_of_a_capture_and_a_void_is_under_way(
+    pending: CallKind, kind: CallKind
+) -> None:
+    it = paid({1: 0})
+    check_operation(it, kind, 0)
+    assert refused(waiting(it, pending, 0, {1: 0}), kind, 0).reason == "outcome_unknown"
+
+
 def test_no_answer_to_a_refund_can_give_more_to_capture() -> None:
     it = waiting(done(paid(), "capture", 500), "refund", 300, {1: 300})
     assert refused(it, "capture", 801).reason == "amount_above_left"

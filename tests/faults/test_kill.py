@@ -6,7 +6,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -146,9 +146,9 @@ def killing(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Killing]
 
 @pytest.mark.slow
 def test_nothing_that_was_answered_is_lost_when_the_server_is_killed_again_and_again(
-    killing: Killing, long: bool
+    killing: Killing, times: Callable[[int, int], int]
 ) -> None:
-    server, postgres, rounds = killing.server, killing.postgres, LONG if long else SHORT
+    server, postgres, rounds = killing.server, killing.postgres, times(SHORT, LONG)
     # So that calls cut off by a kill are looked up while the test still runs.
     server.gateway_timeout = 0.5
     client = make_client(server.database)
@@ -199,7 +199,7 @@ def test_nothing_that_was_answered_is_lost_when_the_server_is_killed_again_and_a
     assert verified(server.database).difference is None
     # The whole story has happened: some paid, some not, some captured, some refunded.
     statuses = {transaction.status for transaction in found.transactions}
-    assert not long or {"AUTHORIZED", "FAILED", "PARTIALLY_CAPTURED", "PARTIALLY_CAPTURED_REFUNDED"} <= statuses
+    assert rounds < LONG or {"AUTHORIZED", "FAILED", "PARTIALLY_CAPTURED", "PARTIALLY_CAPTURED_REFUNDED"} <= statuses
 
 
 def _wait_for_look_ups(server: Server) -> None:

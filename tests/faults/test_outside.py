@@ -162,7 +162,7 @@ def _trade(shop: Shop, chance: random.Random, callback: str, times: int) -> None
 
 @pytest.mark.slow
 def test_whatever_goes_wrong_outside_both_books_agree_and_every_callback_comes(
-    outside: Outside, long: bool, record_property: Callable[[str, object], None]
+    outside: Outside, times: Callable[[int, int], int], record_property: Callable[[str, object], None]
 ) -> None:
     server = outside.server
     client = make_client(server.database)
@@ -170,10 +170,11 @@ def test_whatever_goes_wrong_outside_both_books_agree_and_every_callback_comes(
     server.wait_until_it_answers()
     outside.tell("wrong", {"often": OFTEN})
     callback = f"http://127.0.0.1:{outside.receiver_port}/callback"
-    times = LONG if long else SHORT
     with ThreadPoolExecutor(MERCHANTS + 1) as pool:
         shops = [server.shop(*client) for _ in range(MERCHANTS)]
-        trading = [pool.submit(_trade, shop, random.Random(n), callback, times) for n, shop in enumerate(shops)]
+        trading = [
+            pool.submit(_trade, shop, random.Random(n), callback, times(SHORT, LONG)) for n, shop in enumerate(shops)
+        ]
         over = threading.Event()
         beside = pool.submit(_go_wrong, outside, over)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,10 @@ async def _what_is_wrong(folder: Path, answered: list[tuple[str, str, int]]) -> 
         return [str(error)]
 
 
-async def test_what_was_answered_is_there_after_the_power_was_cut(tmp_path: Path, long: bool) -> None:
-    left = await _cuts(tmp_path, LONG if long else SHORT)
+async def test_what_was_answered_is_there_after_the_power_was_cut(
+    tmp_path: Path, times: Callable[[int, int], int]
+) -> None:
+    left = await _cuts(tmp_path, times(SHORT, LONG))
     for folder, answered in left:
         assert await _what_is_wrong(folder, answered) == [], folder
     assert len(left[-1][1]) > len(left)

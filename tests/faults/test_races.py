@@ -96,8 +96,10 @@ def told(answers: Sequence[requests.Response]) -> Counter[str]:
     return found
 
 
-def test_of_fifty_payers_with_a_session_each_on_the_same_lines_one_pays(market: Market, long: bool) -> None:
-    for _ in range(LONG if long else SHORT):
+def test_of_fifty_payers_with_a_session_each_on_the_same_lines_one_pays(
+    market: Market, times: Callable[[int, int], int]
+) -> None:
+    for _ in range(times(SHORT, LONG)):
         _one_of_fifty_pays(market)
     _all_is_well(market)
 

@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from tests.simulation.network import Answer
     from tests.simulation.people import Merchant
 
-EXTERNAL = "dintero.external"
-SHIPPING = "https://shop.example/shipping"
+EXTERNAL, WALLET, NOTHING = "dintero.external", "swish.swish", "dintero.zero"
+MORE_WAYS_TO_PAY: Json = {
+    "dintero": {"external": {"enabled": True}, "zero": {"enabled": True}},
+    "swish": {"swish": {"enabled": True}},
+}
+SHIPPING, DISCOUNTS = "https://shop.example/shipping", "https://shop.example/discounts"
 OPTIONS: tuple[Json, ...] = (
     {"id": "post", "line_id": "post-1", "amount": 490, "title": "Post", "operator": "Posten"},
     {"id": "pickup", "line_id": "pickup-1", "amount": 0, "title": "Pick up", "operator": ""},
@@ -22,7 +26,23 @@ OPTIONS: tuple[Json, ...] = (
 _PLURALS = {"authorization": "authorizations", "capture": "captures", "refund": "refunds", "void": "cancellations"}
 
 
-# -- payments on hold
+# -- paying without a card
+
+
+async def pay_at_the_wallet(shop: Merchant, session: str) -> bool:
+    """The payer is sent to his wallet, and says yes or no there, or never comes back."""
+    body = {"payment_product_type": WALLET}
+    answer = await shop.ask("payer", "POST", shop.pay_path(session), body)
+    if answer is None or answer.status != 200 or not answer.json()["action_url"]:
+        return False
+    await shop.confirm(answer.json()["action_url"])
+    return True
+
+
+async def pay_nothing(shop: Merchant, session: str) -> bool:
+    """What costs nothing is paid by saying so."""
+    answer = await shop.ask("payer", "POST", shop.pay_path(session), {"payment_product_type": NOTHING})
+    return answer is not None and answer.status == 200
 
 
 async def pay_elsewhere(shop: Merchant, session: str) -> bool:
@@ -85,7 +105,7 @@ def express_order(amount: int, reference: str, asks: bool) -> Json:
         **{"amount": amount, "currency": "NOK", "merchant_reference": reference},
         "items": [{"line_id": "1", "id": "tea", "amount": amount}],
     }
-    express: Json = {"shipping_options": list(OPTIONS)}
+    express: Json = {"shipping_options": list(OPTIONS), "discount_codes": {"max_count": 2, "callback_url": DISCOUNTS}}
     if asks:
         express["shipping_address_callback_url"] = SHIPPING
     return {"order": order, "express": express}
@@ -101,6 +121,9 @@ async def choose_shipping(shop: Merchant, session: str) -> None:
         windows = [shop.visit("PUT", f"{place}/addresses", {"shipping_address": address})]
         if chance.random() < 0.3:
             windows.append(shop.visit("PUT", f"{place}/shipping_option", chance.choice(OPTIONS)))
+        if chance.random() < 0.3:
+            codes = chance.choice((["TEA"], ["TEA", "OLD"], []))
+            windows.append(shop.visit("PUT", f"{place}/discount_codes", {"discount_codes": codes}))
         await asyncio.gather(*windows)
         await shop.visit("PUT", f"{place}/shipping_option", chance.choice(OPTIONS))
 

@@ -6,7 +6,9 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-GatewayWay = Literal["answers", "loses the request", "loses the answer", "is late", "acts twice", "answers nonsense"]
+GatewayWay = Literal[
+    "answers", "loses the request", "loses the answer", "is late", "is slow", "acts twice", "answers nonsense"
+]
 
 
 @dataclass
@@ -29,7 +31,7 @@ class Faults:
         if chance.random() >= self.gateway:
             return "answers"
         return chance.choice(
-            ("loses the request", "loses the answer", "is late", "is late", "acts twice", "answers nonsense")
+            ("loses the request", "loses the answer", "is late", "is late", "is slow", "acts twice", "answers nonsense")
         )
 
     def __str__(self) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from kasse.delivery.outgoing import CallFailed, Outgoing, Reply
 from kasse.gateways.port import NoAnswer
 from kasse.gateways.sandbox import Sandbox
-from tests.simulation.errands import OPTIONS
+from tests.simulation.errands import DISCOUNTS, OPTIONS
 from tests.simulation.world import SETTINGS, Process, World, short
 
 
@@ -104,6 +104,9 @@ class FarGateway(Sandbox):
             return await self._give_up(answer)
         if way == "is late":
             await world.pause(world.faults.gateway_latest)
+        if way == "is slow":
+            # Whoever asked still waits; another server whose clock is ahead may ask what became of it meanwhile.
+            await world.pause(SETTINGS.gateway_timeout - 1)
         result = await _outcome(act, told)
         world.note(f"the gateway has {asked}: {_named(result)}")
         if way == "loses the answer":
@@ -197,14 +200,22 @@ class FarReceivers(Outgoing):
         world.note(f"{name} finds its receiver {how}")
         if how in ("silent", "heard it all the same"):
             raise CallFailed(f"no answer within {timeout_s:g} seconds")
-        return Reply(500 if how == "broken" else 200, 1, _shipping(world) if is_question else b"")
+        return Reply(500 if how == "broken" else 200, 1, _said(world, url, body) if is_question else b"")
 
 
-def _shipping(world: World) -> bytes:
-    """What the shop's server says the shipping may be; now and then that makes no sense."""
+def _said(world: World, url: str, asked: bytes | None) -> bytes:
+    """What the shop's server says the shipping may be, or its discount codes are worth; now and then that makes no
+    sense."""
     if world.chance.random() < 0.1:
         return world.chance.choice((b"", b"[]", b'{"shipping_options": [{}]}'))
-    return msgspec.json.encode({"shipping_options": world.chance.choice((OPTIONS, OPTIONS[:1]))})
+    if url != DISCOUNTS:
+        return msgspec.json.encode({"shipping_options": world.chance.choice((OPTIONS, OPTIONS[:1]))})
+    order = msgspec.json.decode(asked or b"{}")["order"]
+    codes = order.get("discount_codes", [])[: world.chance.randrange(0, 3)]
+    items = [{**item, "amount": item["amount"] - item["amount"] // 10 * len(codes)} for item in order["items"]]
+    amount = sum(item["amount"] for item in items)
+    cheaper = {"amount": amount, "items": items, "discount_codes": codes}
+    return msgspec.json.encode({"shipping_options": OPTIONS, "order": cheaper, "discount_lines": []})
 
 
 class Cut(Exception):

@@ -168,11 +168,11 @@ class Merchant:
         """A session that belongs to no order, that may capture by itself and may run out early."""
         chance = self.world.chance
         await self.world.wait(20)
-        amount = chance.randrange(100, 90_000)
+        amount = chance.choice((0, *[chance.randrange(100, 90_000)] * 6))
         order = {"amount": amount, "currency": "NOK", "merchant_reference": f"direct-{number}"}
         url = {"return_url": "https://shop.example/done", "callback_url": CALLBACK}
         body: Json = {"url": url, "order": order, "profile_id": "default"}
-        express = chance.random() < 0.3
+        express = bool(amount) and chance.random() < 0.4
         if express:
             body |= errands.express_order(amount, f"direct-{number}", asks=chance.random() < 0.7)
         if chance.random() < 0.5:
@@ -189,7 +189,7 @@ class Merchant:
 
     async def _after(self, session: str, order: str | None, amounts: Sequence[int], express: bool = False) -> None:
         chance = self.world.chance
-        payers = [self._payer(session, express) for _ in range(chance.choice((1, 1, 1, 2, 3)))]
+        payers = [self._payer(session, express, not sum(amounts)) for _ in range(chance.choice((1, 1, 1, 2, 3)))]
         others = [self._cancel(session)] if chance.random() < 0.15 else []
         if chance.random() < 0.3:
             others.append(errands.amend(self, session, direct=order is None and not express))
@@ -234,15 +234,23 @@ class Merchant:
 
     # -- payers
 
-    async def _payer(self, session: str, express: bool = False) -> None:
+    async def _payer(self, session: str, express: bool, costs_nothing: bool) -> None:
         """Pay, in one way or another, perhaps several times, and perhaps leave in the middle of it."""
         chance = self.world.chance
         await self.world.wait(20)
         for _ in range(chance.randrange(1, 4)):
             if express:
                 await errands.choose_shipping(self, session)
+            if costs_nothing:
+                if await errands.pay_nothing(self, session):
+                    return
+                continue
             if chance.random() < 0.15:
                 if await errands.pay_elsewhere(self, session):
+                    return
+                continue
+            if chance.random() < 0.25:
+                if await errands.pay_at_the_wallet(self, session):
                     return
                 continue
             card = chance.choice(GOOD_CARDS if chance.random() < 0.5 else OTHER_CARDS)
@@ -258,7 +266,7 @@ class Merchant:
             return False
         reply = answer.json()
         if reply["action_url"]:
-            await self._confirm(reply["action_url"])
+            await self.confirm(reply["action_url"])
         return bool(reply["status"] == "AUTHORIZED")
 
     async def _at_the_page(self, session: str, card: str) -> bool:
@@ -274,11 +282,11 @@ class Merchant:
             return False
         place = answer.headers.get("location", "")
         if "/sandbox/challenge/" in place:
-            await self._confirm(place)
+            await self.confirm(place)
         return answer.status == 200
 
-    async def _confirm(self, place: str) -> None:
-        """What the payer does at his bank."""
+    async def confirm(self, place: str) -> None:
+        """What the payer does at his bank or in his wallet."""
         chance = self.world.chance
         if chance.random() < 0.25:
             return

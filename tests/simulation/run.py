@@ -124,7 +124,7 @@ async def _set_up(world: World) -> Merchant:
     await accounts.create_account(process.house, ACCOUNT, "Fjord & Fjell")
     scopes = (*SCOPES, "admin:hooks")
     client, secret_of_client = await accounts.create_client(process.house, "simulation", ACCOUNT, scopes=scopes)
-    await _offer_external(process.house)
+    await _offer_more(process.house)
     merchant = Merchant(world, client.client_id, secret_of_client)
     if world.chance.random() < 0.6:
         config = {"url": "https://hooks.example/kasse", "secret": "a secret of the shop's own"}
@@ -135,13 +135,13 @@ async def _set_up(world: World) -> Merchant:
     return merchant
 
 
-async def _offer_external(house: House) -> None:
-    """The account's profile offers payment by invoice besides cards."""
+async def _offer_more(house: House) -> None:
+    """The account's profile offers payment by invoice and by a wallet besides cards, and what costs nothing."""
 
     async def decide(loads: Loads) -> tuple[None, Sequence[Record]]:
         profile = await loads.profile(ACCOUNT, "default")
         assert profile is not None
-        configuration = merged(profile.configuration, {"dintero": {"external": {"enabled": True}}})
+        configuration = merged(profile.configuration, errands.MORE_WAYS_TO_PAY)
         return None, (msgspec.structs.replace(profile, configuration=configuration, version=profile.version + 1),)
 
     await house.store.change(decide)

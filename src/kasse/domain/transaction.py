@@ -315,6 +315,9 @@ def check_operation(transaction: Transaction, kind: CallKind, amount: int) -> No
     nothing_at_all = amount == transaction.amount == 0 and kind != "refund"
     if amount <= 0 and not nothing_at_all:
         raise Refusal("amount_not_positive", f"expected an amount above 0, got {amount}", path="/amount")
+    if nothing_at_all and transaction.pending:
+        # What takes nothing holds nothing either, yet only one of a capture and a void can come true.
+        raise outcome_unknown(transaction, kind, amount)
     remaining = left_for(transaction, kind)
     if amount <= remaining:
         return
