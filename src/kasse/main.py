@@ -199,7 +199,7 @@ async def _settle(house: House) -> None:
             await house.clock.refresh_all()
             found = await settle_due(house)
         except Exception as error:
-            _log.error("look_up_failed", exc_info=error)
+            _log_failed("look_up_failed", error)
             found = 0
         await asyncio.sleep(0 if found else SETTLE_EVERY_S)
 
@@ -210,7 +210,7 @@ async def _tell(house: House, delivery: DeliveryWorker) -> None:
         try:
             found = await tell(house.store, house.clock)
         except Exception as error:
-            _log.error("notices_not_told", exc_info=error)
+            _log_failed("notices_not_told", error)
             found = 0
         if found:
             delivery.wake()
@@ -223,7 +223,7 @@ async def _expire(house: House) -> None:
         try:
             found = await expire_due(house)
         except Exception as error:
-            _log.error("sessions_not_ended", exc_info=error)
+            _log_failed("sessions_not_ended", error)
             found = 0
         await asyncio.sleep(0 if found else EXPIRE_EVERY_S)
 
@@ -234,7 +234,7 @@ async def _forget(house: House) -> None:
         try:
             await house.store.forget_answers(house.clock.now() - KEEP_ANSWERS)
         except Exception as error:
-            _log.error("answers_not_removed", exc_info=error)
+            _log_failed("answers_not_removed", error)
         await asyncio.sleep(FORGET_EVERY_S)
 
 
@@ -244,8 +244,16 @@ async def _tell_levels(house: House) -> None:
         try:
             await levels.tell(house)
         except Exception as error:
-            _log.error("levels_not_told", exc_info=error)
+            _log_failed("levels_not_told", error)
         await asyncio.sleep(TELL_LEVELS_EVERY_S)
+
+
+def _log_failed(event: str, error: Exception) -> None:
+    """That the database is away is a sentence; anything else is a mistake of ours, with its place."""
+    if isinstance(error, StoreUnavailable):
+        _log.error(event, error=str(error))
+    else:
+        _log.error(event, exc_info=error)
 
 
 def application() -> ASGIApp:

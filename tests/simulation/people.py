@@ -249,7 +249,7 @@ class Merchant:
                 if await errands.pay_elsewhere(self, session):
                     return
                 continue
-            if chance.random() < 0.25:
+            if chance.random() < 0.4:
                 if await errands.pay_at_the_wallet(self, session):
                     return
                 continue
@@ -288,18 +288,18 @@ class Merchant:
     async def confirm(self, place: str) -> None:
         """What the payer does at his bank or in his wallet."""
         chance = self.world.chance
-        if chance.random() < 0.25:
+        if chance.random() < 0.15:
             return
         await self.world.wait(60)
-        said = "approve" if chance.random() < 0.7 else "reject"
+        said = "approve" if chance.random() < 0.8 else "reject"
         answer = await self._visit("POST", f"{urlsplit(place).path}/{said}", {})
         back = answer.headers.get("location") if answer is not None else None
         if back is None:
             return
         # He comes back, once or twice, while he may be pressing a button in another window.
         window = urlsplit(back).path.rpartition("/redirect/")[0].rpartition("/")[2]
-        visits = [self._visit("GET", back) for _ in range(chance.randrange(0, 3))]
-        if chance.random() < 0.3:
+        visits = [self._visit("GET", back) for _ in range(chance.choice((0, 1, 1, 2)))]
+        if chance.random() < 0.7:
             visits.append(self._visit("POST", f"/v1/view/{window}/cancel", {}))
         await asyncio.gather(*visits)
 

@@ -81,7 +81,7 @@ def _unexpected(entry: Mapping[str, Any]) -> str | None:
     if entry["log_level"] != "error" or isinstance(error, _EXPECTED):
         return None
     if error is None and entry.get("event") in (
-        "store_unavailable",
+        *("store_unavailable", "look_up_failed", "notices_not_told", "sessions_not_ended", "answers_not_removed"),
         "deliveries_not_claimed",
         "delivery_left_to_its_lease",
     ):

@@ -79,6 +79,7 @@ async def make_call(house: House, call: GatewayCall, transaction: Transaction, c
             else:
                 answer = await port.void(told)
     except (TimeoutError, NoAnswer):
+        _log.warning("gateway_did_not_answer", gateway=call.gateway, kind=call.kind, key=call.key)
         answer = None
     except Exception as error:
         # Whatever went wrong, the call may have reached the gateway: that is for the look-up to find out.
@@ -118,6 +119,7 @@ async def look_up(house: House, call: GatewayCall, transaction: Transaction) -> 
         async with asyncio.timeout(house.settings.gateway_timeout):
             found = await port.look_up(call.kind, told)
     except (TimeoutError, NoAnswer):
+        _log.warning("gateway_look_up_not_answered", gateway=call.gateway, kind=call.kind, key=call.key)
         return await settle(house, call.account_id, call.key, None)
     except Exception as error:
         _log.error("gateway_look_up_failed", gateway=call.gateway, kind=call.kind, key=call.key, exc_info=error)

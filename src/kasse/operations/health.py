@@ -39,6 +39,7 @@ async def _reason(store: Store) -> str | None:
         async with asyncio.timeout(ASK_WITHIN_S):
             await store.read(_any_row)
     except TimeoutError:
+        _log.error("not_ready", error=f"the database did not answer within {ASK_WITHIN_S:g} seconds")
         return f"the database did not answer within {ASK_WITHIN_S:g} seconds"
     except StoreUnavailable as error:
         _log.error("not_ready", error=str(error))
