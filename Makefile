@@ -22,7 +22,7 @@ test: $(TESTABLE) ## Run all tests; the browser tests use the system's Chromium 
 	@scripts/postgres >/dev/null && scripts/web-sdk >/dev/null && CHROMIUM="$$(scripts/chromium)" && export CHROMIUM && \
 		$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
-faults: $(TESTABLE) ## Kill, cut, fill, race and simulate for long, on both engines; a quarter of an hour, SCALE=0.1 less [SCALE= LONGEST= ARGS=]
+faults: $(TESTABLE) ## Kill, cut, fill, race and simulate for long, on both engines; some 20 minutes, SCALE=0.1 less [SCALE= LONGEST= ARGS=]
 	@scripts/postgres >/dev/null && timeout --foreground --signal=INT '$(or $(LONGEST),45m)' \
 		$(BIN)/python -m pytest -p no:schemathesis --long --scale '$(or $(SCALE),1)' -o faulthandler_timeout=1200 \
 		-n 2 --dist worksteal tests/faults tests/simulation $(ARGS)
