@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,6 +72,7 @@ class Server:
                 env={**os.environ, **self.environment, **settings},
                 stdout=subprocess.DEVNULL,
                 stderr=log,
+                start_new_session=True,
             )
 
     def wait_until_it_answers(self) -> None:
@@ -86,10 +88,14 @@ class Server:
                 time.sleep(0.02)
 
     def end(self, how: signal.Signals) -> int | None:
-        """Send it a signal and wait until it has ended; answers its exit code."""
+        """Send it a signal and wait until it has ended; answers its exit code. All its workers are killed with it."""
         if self.process is None:
             return None
-        self.process.send_signal(how)
+        if how == signal.SIGKILL:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, how)
+        else:
+            self.process.send_signal(how)
         code = self.process.wait(PATIENCE_S)
         self.process = None
         return code
