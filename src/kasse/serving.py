@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import sys
+import threading
 from typing import Any, cast
 
 from starlette.types import ASGIApp
@@ -14,4 +18,16 @@ def application() -> ASGIApp:
     cast(dict[str, Any], sys.modules).setdefault("rich", None)
     from kasse import main
 
+    threading.Thread(target=_stop_with_parent, name="kasse-parent", daemon=True).start()
     return main.application()
+
+
+def _stop_with_parent() -> None:
+    """Stop as soon as the process is gone that has started this one as a worker, if one has.
+
+    If it was killed it could not tell its workers. They would keep the port, and no server could be started again.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
 from collections.abc import Awaitable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,7 +18,7 @@ from kasse.domain.order import Draft
 from kasse.domain.paging import Filters, Page
 from kasse.operations.house import House
 from kasse.store.port import Loads
-from tests.faults.servers import ACCOUNT, Server, inside, make_client
+from tests.faults.servers import ACCOUNT, PATIENCE_S, Server, inside, make_client
 from tests.running import Shop, line
 from tests.store.postgres_server import postgres_server
 
@@ -78,3 +80,27 @@ def test_whatever_is_stored_was_answered_and_whatever_was_answered_is_stored(ser
     told = sorted(id for each in answered for id in each)
     assert len(told) >= AT_LEAST - CLIENTS
     assert sorted(inside(server.database, _stored)) == told
+
+
+def test_workers_do_not_outlive_the_server_that_started_them(server: Server) -> None:
+    server.start()
+    server.wait_until_it_answers()
+    assert server.process is not None
+    group = server.process.pid
+    server.process.kill()
+    server.process.wait(PATIENCE_S)
+    deadline = time.monotonic() + PATIENCE_S
+    while _is_alive(group):
+        assert time.monotonic() < deadline, "its workers go on without it"
+        time.sleep(0.05)
+    # Nobody holds the port, so it can be started again at once.
+    server.start()
+    server.wait_until_it_answers()
+
+
+def _is_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
