@@ -10,7 +10,7 @@ import apsw
 import pytest
 import requests
 
-from kasse.clock import SystemClock
+from tests.api.conftest import MovableClock
 from tests.running import PATIENCE_S, Json, Running, Shop, running, session_request
 
 KEYS = "/v1/admin/api-keys"
@@ -19,26 +19,10 @@ CARD = {"type": "payment_product_type", "enabled": True}
 CARDS = {"dintero_psp": {"type": "payment_type", "creditcard": CARD}}
 
 
-class Clock(SystemClock):
-    ahead = timedelta()
-
-    def now(self, account_id: str | None = None) -> Any:
-        return super().now(account_id) + self.ahead
-
-
-_clock = Clock()
-
-
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
-    with running(clock=_clock) as found:
+def server(server_clock: MovableClock) -> Iterator[Running]:
+    with running(clock=server_clock) as found:
         yield found
-
-
-@pytest.fixture
-def clock() -> Iterator[Clock]:
-    yield _clock
-    _clock.ahead = timedelta()
 
 
 @pytest.fixture
@@ -249,7 +233,7 @@ def test_a_deleted_key_ends_at_once_and_is_listed_only_where_asked_for(shop: Sho
         shop.refused(404, "api_key_not_found", method, f"{KEYS}/{made['id']}{path}")
 
 
-def test_keys_are_listed_page_by_page_newest_first(shop: Shop, clock: Clock) -> None:
+def test_keys_are_listed_page_by_page_newest_first(shop: Shop, clock: MovableClock) -> None:
     made = []
     for number in range(3):
         clock.ahead += timedelta(seconds=1)
@@ -262,7 +246,7 @@ def test_keys_are_listed_page_by_page_newest_first(shop: Shop, clock: Clock) -> 
     shop.refused(400, "wrong_value", "GET", f"{KEYS}?limit=0")
 
 
-def test_after_a_rotation_both_keys_are_good_for_a_while(shop: Shop, clock: Clock) -> None:
+def test_after_a_rotation_both_keys_are_good_for_a_while(shop: Shop, clock: MovableClock) -> None:
     old = shop.ok("POST", KEYS, {"name": "Till"})
     new = shop.ok("POST", f"{KEYS}/{old['id']}/rotate?overlap=3600")
     assert new["id"] != old["id"]
@@ -275,9 +259,9 @@ def test_after_a_rotation_both_keys_are_good_for_a_while(shop: Shop, clock: Cloc
     assert [with_key(shop, key["api_key"], "GET", KEYS).status_code for key in (new, last)] == [401, 200]
 
 
-def test_a_key_may_be_chosen_and_may_expire(shop: Shop, clock: Clock) -> None:
+def test_a_key_may_be_chosen_and_may_expire(shop: Shop, clock: MovableClock) -> None:
     chosen = f"{shop.account_id}-of-our-own-making-0123456789"
-    ends = (_clock.now() + timedelta(hours=1)).isoformat()
+    ends = (clock.now() + timedelta(hours=1)).isoformat()
     made = shop.ok("POST", KEYS, {"name": "Ours", "api_key": chosen, "expires_at": ends})
     assert made["api_key"] == chosen
     assert made["expires_at"]

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from kasse.clock import SystemClock
+from tests.api.conftest import MovableClock
 from tests.api.merchant import Receiver, Request, arrived, eventually
 from tests.running import Json, Running, Shop, running
 
@@ -24,29 +24,10 @@ T = TypeVar("T")
 PATIENCE_S = 10
 
 
-class Clock(SystemClock):
-    """The machine's time, moved ahead by a test."""
-
-    ahead = timedelta()
-
-    def now(self, account_id: str | None = None) -> datetime:
-        return super().now(account_id) + self.ahead
-
-
-_clock = Clock()
-
-
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
-    with running(clock=_clock, look_up_after=0.2) as found:
+def server(server_clock: MovableClock) -> Iterator[Running]:
+    with running(clock=server_clock, look_up_after=0.2) as found:
         yield found
-
-
-@pytest.fixture
-def clock() -> Iterator[Clock]:
-    """The server's clock; after the test it shows the machine's time again."""
-    yield _clock
-    _clock.ahead = timedelta()
 
 
 def callbacks(shop: Shop, session: Json) -> list[Json]:
@@ -196,7 +177,7 @@ def test_a_callback_may_be_delayed_by_a_minute_at_most(
 
 @pytest.mark.parametrize("status", [500, 503, 302])
 def test_a_failure_of_the_receiver_is_tried_again_with_the_same_name(
-    shop: Shop, receiver: Receiver, clock: Clock, status: int
+    shop: Shop, receiver: Receiver, clock: MovableClock, status: int
 ) -> None:
     receiver.answers = [status, status, 204]
     _, session = opened(shop, receiver, "?method=POST")
@@ -217,8 +198,27 @@ def test_a_failure_of_the_receiver_is_tried_again_with_the_same_name(
     assert len({request.url for request in requests}) == 1
 
 
+def test_after_twenty_tries_more_it_is_given_up(shop: Shop, receiver: Receiver, clock: MovableClock) -> None:
+    receiver.answers = [503]
+    _, session = opened(shop, receiver)
+    shop.pay(session)
+    for number in range(1, 21):
+        [told] = eventually(
+            lambda: callbacks(shop, session),
+            lambda found, n=number: len(found[0]["attempts"]) == n,  # type: ignore[misc]
+        )
+        assert told["status"] == "waiting"
+        clock.ahead += timedelta(seconds=min(5 * 2 ** (number - 1), 4 * 3600) + 2)
+        shop.http.headers["Authorization"] = f"Bearer {shop.token()}"  # the token before is of two days ago in the end
+    [told] = settled(shop, session)
+    assert (told["status"], len(told["attempts"])) == ("failed", 21)
+    clock.ahead += timedelta(hours=5)
+    time.sleep(0.7)  # more than a round of the worker
+    arrived(receiver, 21)
+
+
 @pytest.mark.parametrize("status", [400, 404, 410, 499])
-def test_a_refusal_of_the_receiver_is_final(shop: Shop, receiver: Receiver, clock: Clock, status: int) -> None:
+def test_a_refusal_of_the_receiver_is_final(shop: Shop, receiver: Receiver, clock: MovableClock, status: int) -> None:
     receiver.answers = [status]
     _, session = opened(shop, receiver)
     shop.pay(session)
@@ -249,11 +249,14 @@ def form(text: str) -> str:
     return "".join("+" if byte == 32 else chr(byte) if byte in plain else f"%{byte:02X}" for byte in text.encode())
 
 
-def signed(secret: str, account_id: str, request: Request) -> bool:
-    """Whether the request carries a fresh signature made with the secret (checkout reference, 9.1)."""
+def signed(secret: str, account_id: str, request: Request, ahead: timedelta = timedelta()) -> bool:
+    """Whether the request carries a fresh signature made with the secret (checkout reference, 9.1).
+
+    ``ahead`` is how far the server's clock is before the machine's.
+    """
     found = re.fullmatch(r"t=(\d+),v0-hmac-sha256=([0-9a-f]{64})", request.headers["Dintero-Signature"])
     assert found is not None
-    assert abs(int(found[1]) - _clock.now().timestamp()) < 5 * 60
+    assert abs(int(found[1]) - ahead.total_seconds() - time.time()) < 5 * 60
     parts = urlsplit(request.url)
     pairs = sorted(parse_qsl(parts.query, keep_blank_values=True), key=lambda pair: pair[0])
     query = "&".join(f"{form(name)}={form(value)}" for name, value in pairs)
@@ -320,10 +323,11 @@ def test_while_a_secret_is_replaced_receivers_that_know_either_are_reached(
             assert standard(each["webhook_secret"], request) in request.headers["webhook-signature"].split()
 
 
-def test_the_old_secret_ends_when_its_time_is_over(shop: Shop, receiver: Receiver, clock: Clock) -> None:
+def test_the_old_secret_ends_when_its_time_is_over(shop: Shop, receiver: Receiver, clock: MovableClock) -> None:
     old, new = (shop.ok("POST", "/v1/admin/signature?overlap=3600") for _ in range(2))
-    receiver.accepts = lambda request: 200 if signed(old["signature"]["secret"], shop.account_id, request) else 401
     clock.ahead = timedelta(hours=1, seconds=1)
+    secret = old["signature"]["secret"]
+    receiver.accepts = lambda request: 200 if signed(secret, shop.account_id, request, clock.ahead) else 401
     _, session = opened(shop, receiver)
     shop.pay(session)
     told = eventually(lambda: callbacks(shop, session), lambda found: found[0]["status"] != "waiting")

@@ -12,34 +12,18 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from kasse.clock import SystemClock
 from kasse.domain.hooks import EVENTS, webhook_secret
+from tests.api.conftest import MovableClock
 from tests.api.merchant import Receiver, Request, arrived, eventually
 from tests.running import SCOPES, Json, Running, Shop, line, running
 
 SECRET = "a secret of the shop's own"
 
 
-class Clock(SystemClock):
-    ahead = timedelta()
-
-    def now(self, account_id: str | None = None) -> Any:
-        return super().now(account_id) + self.ahead
-
-
-_clock = Clock()
-
-
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
-    with running(clock=_clock) as found:
+def server(server_clock: MovableClock) -> Iterator[Running]:
+    with running(clock=server_clock) as found:
         yield found
-
-
-@pytest.fixture
-def clock() -> Iterator[Clock]:
-    yield _clock
-    _clock.ahead = timedelta()
 
 
 @pytest.fixture
@@ -297,7 +281,7 @@ def test_a_mask_takes_what_is_wanted_and_leaves_the_rest(shop: Shop, receiver: R
 # -- deliveries
 
 
-def test_a_call_is_tried_five_times_and_then_given_up(shop: Shop, receiver: Receiver, clock: Clock) -> None:
+def test_a_call_is_tried_five_times_and_then_given_up(shop: Shop, receiver: Receiver, clock: MovableClock) -> None:
     made = subscribe(shop, receiver, "shopping_draft_add", config={"secret": SECRET})
     receiver.answers = [500, 302, 404, 503, 500]
     draft(shop)
@@ -318,7 +302,7 @@ def test_a_call_is_tried_five_times_and_then_given_up(shop: Shop, receiver: Rece
 
 
 def test_failures_in_a_row_switch_a_subscription_off_and_it_stays_there(
-    shop: Shop, receiver: Receiver, clock: Clock
+    shop: Shop, receiver: Receiver, clock: MovableClock
 ) -> None:
     made = subscribe(shop, receiver, "shopping_draft_add")
     receiver.answers = [500]
@@ -356,7 +340,9 @@ def test_deliveries_are_listed_page_by_page(shop: Shop, receiver: Receiver) -> N
     shop.refused(404, "delivery_not_found", "POST", hooks(shop, f"/{made['id']}/deliveries/x/resend"))
 
 
-def test_what_waits_is_not_sent_after_a_subscription_was_deleted(shop: Shop, receiver: Receiver, clock: Clock) -> None:
+def test_what_waits_is_not_sent_after_a_subscription_was_deleted(
+    shop: Shop, receiver: Receiver, clock: MovableClock
+) -> None:
     made = subscribe(shop, receiver, "shopping_draft_add")
     receiver.answers = [500, 200]
     draft(shop)
