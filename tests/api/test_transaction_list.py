@@ -132,6 +132,8 @@ def test_every_filter_of_the_list(shop: Shop, paid: dict[str, str], query: Json,
 
 def test_a_list_by_ids_and_sessions(shop: Shop, paid: dict[str, str]) -> None:
     assert names(paid, listed(shop, id=[paid["card"], paid["wallet"], "nothing"])) == ["wallet", "card"]
+    assert names(paid, listed(shop, **{"id[]": [paid["card"], "nothing"], "status[]": "AUTHORIZED"})) == ["card"]
+    assert names(paid, listed(shop, id=f"{paid['card']},{paid['wallet']}")) == ["wallet", "card"]
     session = shop.transaction(paid["card"])["session_id"]
     assert names(paid, listed(shop, session_id=session)) == ["card"]
     assert names(paid, listed(shop, search=session)) == ["card"]

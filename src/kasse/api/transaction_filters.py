@@ -46,8 +46,8 @@ _MOST_VALUES = 100
 
 def includes(call: Call) -> frozenset[str]:
     """What is to be told besides; a session's latest event asks for the session. Unknown names add nothing."""
-    found = {each for value in call.request.query_params.getlist("includes") for each in value.split(",")}
-    return frozenset(found | ({"session"} if "session.events.latest" in found else set()))
+    found = frozenset(lists.values(call, "includes"))
+    return found | ({"session"} if "session.events.latest" in found else frozenset())
 
 
 def filters(call: Call) -> TransactionFilters | None:
@@ -75,8 +75,8 @@ def filters(call: Call) -> TransactionFilters | None:
 
 
 def _several(call: Call, name: str) -> tuple[str, ...]:
-    """A parameter that may be repeated, or hold several values between commas."""
-    values = [each for value in call.request.query_params.getlist(name) for each in value.split(",") if each]
+    """A parameter that may hold several values. Raises ``Refusal`` (wrong_value)."""
+    values = lists.values(call, name)
     if len(values) > _MOST_VALUES:
         raise _wrong(name, f"at most {_MOST_VALUES} values", str(len(values)))
     return tuple(dict.fromkeys(values))

@@ -51,7 +51,7 @@ TAKES: dict[CallKind, frozenset[CallKind]] = {
 STEPS: dict[str, frozenset[str]] = {
     "INITIATED": frozenset({"UNKNOWN", "ON_HOLD", "AUTHORIZED", "DECLINED", "FAILED"}),
     "UNKNOWN": frozenset({"ON_HOLD", "AUTHORIZED", "DECLINED", "FAILED"}),
-    "ON_HOLD": frozenset({"AUTHORIZED", "DECLINED", "FAILED"}),
+    "ON_HOLD": frozenset({"AUTHORIZED", "FAILED"}),
     "AUTHORIZED": frozenset({"PARTIALLY_CAPTURED", "CAPTURED", "AUTHORIZATION_VOIDED"}),
     "PARTIALLY_CAPTURED": frozenset({"CAPTURED", "PARTIALLY_CAPTURED_REFUNDED", "PARTIALLY_REFUNDED", "REFUNDED"}),
     "PARTIALLY_CAPTURED_REFUNDED": frozenset({"PARTIALLY_REFUNDED", "REFUNDED"}),
