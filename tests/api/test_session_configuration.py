@@ -59,3 +59,13 @@ def test_a_configuration_that_contradicts_itself_is_refused(shop: Shop, kind: st
     assert problem["path"] == "/configuration/default_payment_type"
     assert CARD in problem["message"]
     assert "swish.swish" in problem["message"]
+
+
+def test_the_profiles_default_ends_where_the_request_turns_that_method_off(shop: Shop) -> None:
+    off: Json = {"dintero_psp": {"creditcard": {"enabled": False}}, "dintero": {"external": {"enabled": True}}}
+    configuration = opened(shop, "direct", configuration=off)["configuration"]
+    assert "default_payment_type" not in configuration
+    assert configuration["dintero_psp"]["creditcard"]["enabled"] is False
+    both = {**off, "default_payment_type": CARD}
+    problem = shop.refused(400, "wrong_value", "POST", "/v1/sessions-profile", direct(configuration=both))
+    assert problem["path"] == "/configuration/default_payment_type"

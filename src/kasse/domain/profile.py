@@ -60,12 +60,17 @@ def merged(configuration: dict[str, Any], override: dict[str, Any]) -> dict[str,
     """What a session is opened with: the profile's configuration with what the request says put over it.
 
     Objects are merged, key by key; anything else takes the place of what was there, and null leaves it. A provider or
-    product whose ``type`` is left out gets it, so that what the request enables is found.
+    product whose ``type`` is left out gets it, so that what the request enables is found. The profile's
+    ``default_payment_type`` ends where the request turns that method off and names no other.
     """
     found = _over(configuration, override)
     for provider in _PROVIDERS & override.keys():
         if isinstance(found[provider], dict):
             found[provider] = _with_types(found[provider])
+    default = found.get("default_payment_type")
+    is_the_profiles = override.get("default_payment_type") is None and default in payment_methods(configuration)
+    if is_the_profiles and default not in payment_methods(found):
+        del found["default_payment_type"]
     return found
 
 
