@@ -48,7 +48,10 @@ def test_a_method_may_be_turned_on_with_and_without_its_types(typed: bool) -> No
         ({"channel": "moon"}, "/configuration/channel"),
         ({"channel": ["in_app"]}, "/configuration/channel"),
         ({"default_customer_type": "b2x"}, "/configuration/default_customer_type"),
-        ({"dintero_psp": {"creditcard": {"enabled": False}}}, "/configuration/default_payment_type"),
+        (
+            {"dintero_psp": {"creditcard": {"enabled": False}}, "default_payment_type": CARD},
+            "/configuration/default_payment_type",
+        ),
         (
             {"countries": {"allow_countries": ["NO", "SE"], "deny_countries": ["SE"]}},
             "/configuration/countries/deny_countries",
@@ -66,6 +69,7 @@ def test_a_configuration_that_contradicts_itself_is_refused(configuration: dict[
     [
         {},
         {"default_payment_type": CARD},
+        {"dintero_psp": {"creditcard": {"enabled": False}}},
         {"auto_capture": True, "channel": "in_store", "default_customer_type": "b2b"},
         {"auto_capture": False, "channel": None},
         {"default_payment_type": "swish.swish", "active_payment_types": {"enabled": True}},

@@ -67,9 +67,8 @@ def merged(configuration: dict[str, Any], override: dict[str, Any]) -> dict[str,
     for provider in _PROVIDERS & override.keys():
         if isinstance(found[provider], dict):
             found[provider] = _with_types(found[provider])
-    default = found.get("default_payment_type")
-    is_the_profiles = override.get("default_payment_type") is None and default in payment_methods(configuration)
-    if is_the_profiles and default not in payment_methods(found):
+    turned_off = {*payment_methods(configuration)} - {*payment_methods(found)}
+    if override.get("default_payment_type") is None and found.get("default_payment_type") in turned_off:
         del found["default_payment_type"]
     return found
 
