@@ -111,6 +111,10 @@ class Payer:
         self.page.route("**/events", lambda route: route.fulfill(status=503))
         self.page.route("**/state", lambda route: route.fulfill(status=500))
 
+    def hears_again(self) -> None:
+        self.page.unroute("**/events")
+        self.page.unroute("**/state")
+
     # -- what he does
 
     def open(self, session: Json, **query: str) -> None:

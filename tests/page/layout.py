@@ -49,11 +49,13 @@ def check_apart(payer: Payer, case: str) -> None:
 
 
 def amounts_out_of_order(payer: Payer) -> list[str]:
-    """Amounts, quantities and numbers whose letters do not stand in the order in which they are written."""
+    """Amounts and other texts of a direction of their own whose letters do not stand in the order that they are
+    written in; and amounts that have none, whose place in a sentence is left to what stands beside them."""
     found: list[str] = payer.page.evaluate(
         """() => [...document.querySelectorAll(
-                ".total, .sum, .quantity, .option-price, .facts dd, .test dd, [type=submit] [data-label]"
-            )].filter((each) => each.checkVisibility()).filter((each) => {
+                "bdi, .total, .sum, .quantity, .option-price, .facts dd, .test dd, [type=submit] [data-label] bdi"
+            )].filter((each) => each.checkVisibility()).filter((each) => !/[\\u0590-\\u08ff]/.test(each.textContent))
+            .filter((each) => {
                 const places = [];
                 const walker = document.createTreeWalker(each, NodeFilter.SHOW_TEXT);
                 while (walker.nextNode()) for (let n = 0; n < walker.currentNode.length; n++) {
@@ -67,4 +69,17 @@ def amounts_out_of_order(payer: Payer) -> list[str]:
                     n && Math.abs(top - places[n - 1].top) < 4 && left < places[n - 1].left);
             }).map((each) => each.textContent.trim())"""
     )
-    return found
+    bare: list[str] = payer.page.evaluate(
+        """() => {
+            const bare = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+            while (walker.nextNode()) {
+                const { data, parentElement } = walker.currentNode;
+                const amount = /\\d[.,]\\d\\d\\s(kr|NOK)|(kr|NOK)\\s\\d/.exec(data.replace(/\\u2068.*?\\u2069/g, ""));
+                // Behind words that are read in its own direction it is safe.
+                const safe = amount && /\\p{L}/u.test(data.slice(0, amount.index)) && !/[\\u0590-\\u08ff]/.test(data);
+                if (amount && !safe && !parentElement.closest("bdi")) bare.push(data.trim());
+            }
+            return bare;
+        }"""
+    )
+    return found + bare

@@ -340,6 +340,32 @@ def launcher(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
     payer.sees("ready")
 
 
+def held(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    """While the shop changes the order."""
+    session = shopping.direct_session()
+    lock = f"{shopping.server.base_url}/v1/view/{session['id']}/session/lock"
+    requests.post(lock, timeout=PATIENCE_S).raise_for_status()
+    payer.open(session, **query)
+    expect(payer.pay_button).to_be_disabled()
+
+
+def loading(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    """A pop-out whose shop still checks the order."""
+    payer.open(shopping.session(shopping.cart()), role="pop_out_payment", loader="true", **query)
+    payer.sees("loading")
+
+
+def result(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    """What is left in a frame after the end."""
+    payer.open({"url": f"{shopping.server.base_url}/embedResult/"}, error="failed", **query)
+    payer.sees("failed")
+
+
+def express_framed(shopping: Shopping, payer: Payer, query: dict[str, str]) -> None:
+    """As it is in a frame, by itself."""
+    express_shipping(shopping, payer, {"ui": "inline", **query})
+
+
 STATES: dict[str, Leads] = {
     lead.__name__: lead
     for lead in (
@@ -374,5 +400,9 @@ STATES: dict[str, Leads] = {
         express_code_refused,
         framed,
         launcher,
+        held,
+        loading,
+        result,
+        express_framed,
     )
 }

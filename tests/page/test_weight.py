@@ -19,7 +19,10 @@ WATCH = """
 """
 
 
-@pytest.mark.parametrize("state", ["ready", "framed", "launcher", "themed", "express_address", "several_ways"])
+@pytest.mark.parametrize(
+    "state",
+    ["ready", "framed", "launcher", "themed", "express_address", "express_framed", "several_ways", "unavailable"],
+)
 def test_script_and_style_are_light_and_the_first_view_stands_still(
     shopping: Shopping, payers: Payers, browsing: Browsing, state: str
 ) -> None:

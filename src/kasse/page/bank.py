@@ -17,7 +17,7 @@ from kasse.page import answers, render
 from kasse.page.callers import account_in
 from kasse.page.languages import direction, money, texts
 from kasse.page.present import see
-from kasse.page.view import ChallengeView, page_data
+from kasse.page.view import ChallengeView, language_links, page_data
 
 
 async def challenge(house: House, request: Request) -> Response:
@@ -45,6 +45,7 @@ async def challenge(house: House, request: Request) -> Response:
         data=page_data(visit, session.id) if visit.embedded else {},
         inline=visit.inline,
         embedded=visit.embedded,
+        languages=language_links(base, visit),
     )
     return answers.html(render.render_challenge(view), frames=seen.frame_ancestors, forms=forms)
 

@@ -24,6 +24,7 @@ from kasse.page.express_view import Step, Trouble, takes_other_billing
 from kasse.page.forms import read_form
 from kasse.page.languages import texts
 from kasse.page.present import EXPRESS, Seen, pay_view, see
+from kasse.page.wording import sentence
 
 _CONFLICTS = {"session_changed": "express_changed", "session_locked": "express_locked"}
 _OVER = frozenset({"session_paid", "session_being_paid", "session_cancelled", "session_expired"})
@@ -112,7 +113,7 @@ async def set_codes(house: House, request: Request) -> Response:
     def refused(session: PaymentSession) -> str | None:
         taken = session.checkout_order.get("discount_codes") or ()
         left_out = [each for each in wished if each not in taken]
-        return words["express_code_refused"].format(code=", ".join(left_out)) if left_out else None
+        return sentence(words["express_code_refused"], code=", ".join(left_out)) if left_out else None
 
     return await _take(house, request, "codes", form, change, refused)
 

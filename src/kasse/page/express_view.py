@@ -19,6 +19,7 @@ from kasse.page.countries import countries, country_name, preferred
 from kasse.page.languages import money
 from kasse.page.shipping_choice import GroupView, group_views
 from kasse.page.visit import Visit
+from kasse.page.wording import plain_sentence
 
 Step = Literal["address", "shipping", "codes"]
 _AUTOCOMPLETE = {
@@ -181,7 +182,7 @@ def _say(session: PaymentSession, step: str | None, texts: Mapping[str, str], pr
         return ""
     if step == "shipping":
         return texts["express_choose" if rules.offered(session) else "express_cannot_ship"]
-    return texts["express_to_pay"].format(amount=prices(session.amount))
+    return plain_sentence(texts["express_to_pay"], amount=prices(session.amount))
 
 
 def _types(value: Any) -> tuple[CustomerType, ...]:

@@ -11,6 +11,7 @@ from kasse.domain.refusals import Refusal
 from kasse.domain.session import PaymentSession
 from kasse.operations import payments
 from kasse.operations.house import House
+from kasse.page.wording import sentence
 
 Kind = Literal["card", "external", "zero", "other"]
 ZERO = "dintero.zero"
@@ -71,7 +72,7 @@ def method_views(
 def _view(
     session: PaymentSession, method: str, takes_card: bool, texts: Mapping[str, str], amount: str, active: bool
 ) -> MethodView:
-    pay = texts["pay_button"].format(amount=amount)
+    pay = sentence(texts["pay_button"], amount=amount)
     if method == ZERO:
         return MethodView(method, "zero", texts["zero_label"], texts["zero_button"], active)
     if method == EXTERNAL:

@@ -175,7 +175,7 @@ async def _send_on(house: House, request: Request, session_id: str) -> Response:
     seen = await see(house, account_in(session_id), session_id)
     visit = answers.visit_of(request)
     if seen.state in OVER and seen.href:
-        return answers.page(replace(pay_view(house, seen, visit), goes_on=not visit.embedded))
+        return answers.page(replace(pay_view(house, seen, visit), goes_on=not visit.embedded, languages=()))
     return answers.to_view(request, session_id)
 
 

@@ -27,7 +27,7 @@ from kasse.page.framing import frame_ancestors
 from kasse.page.languages import direction, money, quantity_text, texts
 from kasse.page.methods import method_views, offered_types
 from kasse.page.theme import theme_css
-from kasse.page.view import PageLine, PayView, State, page_data
+from kasse.page.view import PageLine, PayView, State, language_links, page_data
 from kasse.page.visit import POP_OUT_LAUNCHER, Visit
 from kasse.store.port import Loads
 
@@ -81,7 +81,7 @@ class Seen:
         if self.state == "paid":
             error = "capture" if session.last_error == "capture" else None
             return to_merchant(self.base_url, session, session.transaction_id, error)
-        if self.state == "failed":
+        if self.state in ("failed", "unavailable"):
             return to_merchant(self.base_url, session, None, "failed")
         if self.state in ("cancelled", "expired", "locked_elsewhere", "paid_elsewhere"):
             return to_merchant(self.base_url, session, None, "cancelled")
@@ -186,6 +186,7 @@ def pay_view(
         inline=visit.inline,
         embedded=visit.embedded,
         launcher=visit.role == POP_OUT_LAUNCHER and (payable or seen.state == "express"),
+        languages=() if visit.loading else language_links(base, visit),
         hides_test=visit.asks("hide_test_message"),
         frame_ancestors=seen.frame_ancestors,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from kasse.page.view import TEST_CARDS, ChallengeView, PayView
+from kasse.page.wording import plain_sentence, sentence
 
 ASSET_PATH = "/page-assets/"
 
@@ -76,13 +78,22 @@ def _assets() -> Mapping[str, _Asset]:
     return {path.name: _read(path) for path in (_HERE / "static").iterdir() if path.suffix in _CONTENT_TYPES}
 
 
+def _lean(text: str, suffix: str) -> str:
+    """Without what only readers of the source need: comments on lines of their own, and indentation."""
+    if suffix == ".css":
+        text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    elif suffix == ".js":
+        text = re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE)
+    return re.sub(r"\s*\n\s*", "\n", text).strip() + "\n"
+
+
 @cache
 def _assets_by_public_name() -> Mapping[str, _Asset]:
     return {found.public_name: found for found in _assets().values()}
 
 
 def _read(path: Path) -> _Asset:
-    content = path.read_bytes()
+    content = _lean(path.read_text("utf-8"), path.suffix).encode()
     digest = hashlib.sha384(content).digest()
     return _Asset(
         content=content,
@@ -105,5 +116,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters.update(sentence=sentence, plain_sentence=plain_sentence)
     environment.globals.update(asset_url=asset_url, integrity=integrity, test_cards=TEST_CARDS)
     return environment

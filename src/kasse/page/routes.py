@@ -6,6 +6,7 @@ Source: checkout reference, sections 2 (rows 17 to 26), 6 and 11; page reference
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import structlog
 from starlette.requests import Request
@@ -17,7 +18,7 @@ from kasse.operations import sessions
 from kasse.operations.house import House
 from kasse.page import answers, bank, express, paying, render
 from kasse.page.callers import account_in, payer
-from kasse.page.present import pay_view, see
+from kasse.page.present import EXPRESS, pay_view, see
 from kasse.page.theme import theme_css
 from kasse.page.view import State
 from kasse.page.watching import Events, standing
@@ -50,12 +51,23 @@ def _guarded(house: House, handler: Handler) -> Callable[[Request], Awaitable[Re
         except Refusal as refusal:
             if refusal.status == 404:
                 return answers.plain(request, "not_found", 404, session_id)
-            return answers.plain(request, "unavailable", refusal.status, session_id)
+            return await _unavailable(house, request, refusal.status, session_id)
         except Exception as error:
             _log.error("page_failed", request_id=request.scope.get("request_id"), exc_info=error)
-            return answers.plain(request, "unavailable", 500, session_id)
+            return await _unavailable(house, request, 500, session_id)
 
     return handle
+
+
+async def _unavailable(house: House, request: Request, status: int, session_id: str) -> Response:
+    """With a way back to the shop, where it is known and nothing is being paid."""
+    try:
+        seen = await see(house, account_in(session_id), session_id)
+    except Exception:
+        return answers.plain(request, "unavailable", status, session_id)
+    if seen.state not in EXPRESS | {"unavailable"}:
+        return answers.plain(request, "unavailable", status, session_id)
+    return answers.page(pay_view(house, replace(seen, state="unavailable"), answers.visit_of(request)), status)
 
 
 async def _root(house: House, request: Request) -> Response:

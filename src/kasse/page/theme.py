@@ -34,7 +34,8 @@ def theme_css(theme: Any) -> str:
         ink = _opposite(backdrop)
         accent = _readable(primary or ink, backdrop)
         rules.append(
-            f"html:not(.inline) .summary {{ --ink: {_css(ink)}; --ink-soft: {_css(_mix(ink, backdrop, 0.12))}; "
+            f"html:not(.inline) :is(.summary, .languages) {{ --ink: {_css(ink)}; "
+            f"--ink-soft: {_css(_mix(ink, backdrop, 0.12))}; "
             f"--accent: {_css(accent)}; --accent-tint: {_css(_mix(backdrop, accent, 0.05))}; "
             f"--rule: {_css(_mix(backdrop, ink, 0.2))}; color: var(--ink); }}"
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import urlencode
 
 from kasse.page.express_view import ExpressView
 from kasse.page.framing import ANYONE
-from kasse.page.languages import direction, texts
+from kasse.page.languages import LANGUAGES, direction, texts
 from kasse.page.methods import MethodView
 from kasse.page.visit import Visit
 
@@ -37,6 +38,15 @@ class PageLine:
     description: str
     quantity_text: str
     amount_text: str
+
+
+@dataclass(frozen=True)
+class LanguageLink:
+    """The same page in a language, by that language's own name."""
+
+    code: str
+    name: str
+    href: str
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,7 @@ class PayView:
     embedded: bool = False
     launcher: bool = False
     hides_test: bool = False
+    languages: tuple[LanguageLink, ...] = ()
     frame_ancestors: str = ANYONE
 
 
@@ -112,6 +123,7 @@ class ChallengeView:
     inline: bool = False
     embedded: bool = False
     theme_href: str | None = None
+    languages: tuple[LanguageLink, ...] = ()
 
 
 def plain_view(state: State, visit: Visit, session_id: str = "", result: bool = False) -> PayView:
@@ -131,6 +143,15 @@ def plain_view(state: State, visit: Visit, session_id: str = "", result: bool = 
         data={**data, "result": "true"} if result else data,
         inline=inline,
         embedded=embedded,
+        languages=() if result else language_links("", visit, **({"sid": session_id} if session_id else {})),
+    )
+
+
+def language_links(path: str, visit: Visit, **more: str) -> tuple[LanguageLink, ...]:
+    """An empty path is that of the page which has the links."""
+    return tuple(
+        LanguageLink(code, texts(code)["language_name"], f"{path}?{urlencode(more | visit.spoken_in(code).carried)}")
+        for code in LANGUAGES
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from kasse.page.languages import choose_language
@@ -49,7 +49,14 @@ class Visit:
     @property
     def query(self) -> str:
         """What every address of the page takes along."""
-        return urlencode({"language": self.language, **self.asked})
+        return urlencode(self.carried)
+
+    @property
+    def carried(self) -> dict[str, str]:
+        return {"language": self.language, **self.asked}
+
+    def spoken_in(self, language: str) -> Visit:
+        return replace(self, language=language)
 
     @property
     def role(self) -> str:

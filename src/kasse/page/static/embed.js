@@ -181,10 +181,9 @@
         outline: style.outline,
       },
     };
-    const text = place.textContent;
-    const { focus, close, description } = place.dataset;
+    const { open, focus, close, description } = place.dataset;
     const message = {
-      openLabel: text.trim(),
+      openLabel: open,
       focusLabel: focus,
       closeLabel: close,
       descriptionLabel: description,
@@ -219,6 +218,7 @@
       if (typeof language !== "string" || language === page.language || !page.view) return;
       const address = new URL(page.view, location.href);
       address.searchParams.set("language", language);
+      kasse.take();
       kasse.leave(address);
     },
     ValidatingPopOut: () => tellPopOut(status?.dataset.validating ?? "", true),
@@ -247,7 +247,8 @@
     const link = event.target.closest("a[data-back]");
     if (!link || final) return;
     event.preventDefault();
-    say("SessionCancel", { href: link.href });
+    const error = link.dataset.back;
+    say(error ? "SessionPaymentError" : "SessionCancel", { ...(error && { error }), href: link.href });
   });
 
   // Of links that cannot be shown in a frame the shop's window is told; one that does not heed is taken along.

@@ -150,14 +150,14 @@
     const label = form.querySelector("[data-label]");
     const status = form.querySelector("[data-status]");
     const cancel = document.querySelector("[data-cancel-form] button");
-    let payText = label.textContent;
+    let payText = [...label.childNodes];
 
     function setBusy(now) {
-      if (now) payText = label.textContent;
+      if (now) payText = [...label.childNodes];
       kasse.busy = now;
       button.disabled = now;
       button.setAttribute("aria-busy", now);
-      label.textContent = now ? button.dataset.busy : payText;
+      label.replaceChildren(...(now ? [button.dataset.busy] : payText));
       status.textContent = now ? status.dataset.busy : "";
       if (cancel) cancel.disabled = now;
     }
@@ -360,7 +360,44 @@
     root.querySelectorAll("[data-once], [data-cancel-form]").forEach(setUpOnce);
   }
 
+  // -- another language is another page: what was typed into it comes along, but for cards
+
+  const KEPT = `typed ${page.view?.split("?")[0]}`;
+  const typed = () => [...document.querySelectorAll("[data-express-form]")].flatMap((form) => [...form.elements])
+    .filter(({ id, name, type }) => id && name && name !== "option" && type !== "hidden");
+
+  // In the window's name, which the next page gives back at once: a frame often may not store anything.
+  function take() {
+    const fields = typed().map(({ id, value, checked, type }) => [id, /radio|checkbox/.test(type) ? checked : value]);
+    const method = document.querySelector("[data-method][open]")?.dataset.method;
+    window.name = JSON.stringify({ KEPT, fields, method, name: window.name });
+  }
+
+  function unpack() {
+    if (!window.name.includes(KEPT)) return;
+    try {
+      const { fields, method, name } = JSON.parse(window.name);
+      window.name = name;
+      const kept = new Map(fields);
+      for (const field of typed()) {
+        const value = kept.get(field.id);
+        if (typeof value === "boolean") field.checked = value;
+        else if (value) field.value = value;
+      }
+      if (method) choose(method);
+    } catch {
+      // Somebody else has named the window like that.
+    }
+  }
+
+  kasse.take = take;
+  document.addEventListener("click", (event) => {
+    const stays = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
+    if (!stays && event.target.closest("[data-language]")) take();
+  });
+
   setUp(document);
+  unpack();
   // A page that was kept as it was left may be long out of date. Its address may be a form's: no reload().
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) location.replace(location.pathname + location.search);
