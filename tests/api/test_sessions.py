@@ -161,6 +161,30 @@ def test_the_clients_own_headers_are_given_back_on_request(shop: Shop) -> None:
     assert full["events"][0]["request_headers"] == noted
 
 
+def test_each_event_has_the_headers_of_the_call_it_comes_from(shop: Shop) -> None:
+    def headers_of(session: Json, *names: str) -> list[Json]:
+        read = shop.ok("GET", f"/v1/sessions/{session['id']}?includes=events.request_headers")
+        return [event["request_headers"] for event in read["events"] if event["name"] in names]
+
+    paid = made(shop, order={"amount": 0, "items": [{"amount": 0}]}, configuration=ZERO)
+    answer = requests.post(
+        f"{shop.base_url}/v1/sessions/{paid['id']}/pay",
+        json={"payment_product_type": "dintero.zero"},
+        headers={"User-Agent": "browser/1"},
+        timeout=PATIENCE_S,
+    )
+    assert answer.status_code == 200, answer.text
+    assert headers_of(paid, "ADD_PAYMENT_INFORMATION", "AUTHORIZED") == [{"user-agent": "browser/1"}] * 2
+
+    ended = made(shop)
+    order = {"amount": 900, "currency": "NOK", "items": [{"id": "a", "line_id": "1", "quantity": 1, "amount": 900}]}
+    path = f"/v1/sessions/{ended['id']}"
+    shop.ok("PUT", f"{path}?update_without_lock=true", {"order": order}, headers={"User-Agent": "shop/2"})
+    shop.ok("POST", f"{path}/cancel", headers={"User-Agent": "shop/3"})
+    assert headers_of(ended, "UPDATE_SESSION") == [{"user-agent": "shop/2"}]
+    assert headers_of(ended, "CANCELLED") == [{"user-agent": "shop/3"}]
+
+
 def test_who_opened_the_page_is_told(shop: Shop) -> None:
     session = made(shop)
     requests.get(f"{shop.base_url}/v1/view/{session['id']}", headers={"User-Agent": "Payer/1"}, timeout=PATIENCE_S)

@@ -180,6 +180,7 @@ def _events(
             now,
             caller.request_id,
             {name: new.get(name), "amount": after.amount},
+            caller.origin.headers,
         )
         for name in changed
     ]

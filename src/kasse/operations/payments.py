@@ -103,7 +103,12 @@ async def _start(
         _require_method(session, method)
         transaction = new_transaction(house, caller, session, method, gateway)
         event = SessionEvent(
-            house.ids.uuid(), "ADD_PAYMENT_INFORMATION", now, caller.request_id, {"payment_product_type": method}
+            house.ids.uuid(),
+            "ADD_PAYMENT_INFORMATION",
+            now,
+            caller.request_id,
+            {"payment_product_type": method},
+            caller.origin.headers,
         )
         paying = rules.step(session, "paying", event, transaction_id=transaction.id, last_error=None)
         call = GatewayCall(
@@ -226,7 +231,7 @@ async def cancel(house: House, caller: Caller, session_id: str) -> PaymentSessio
             return session, ()
         if status != "open" and not (status == "paid" and await _is_released(loads, session)):
             rules.require_payable(session, now)
-        event = SessionEvent(house.ids.uuid(), "CANCELLED", now, caller.request_id)
+        event = SessionEvent(house.ids.uuid(), "CANCELLED", now, caller.request_id, {}, caller.origin.headers)
         ended = rules.step(session, "cancelled", event, cancelled_at=now, cancelled_by=caller.by)
         return ended, (ended, *owed_on_cancel(house, ended))
 

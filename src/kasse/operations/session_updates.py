@@ -73,7 +73,8 @@ async def _store(
         if found.version != before.version:
             return None, ()
         _require_changeable(house, found, without_lock)
-        event = SessionEvent(house.ids.uuid(), "UPDATE_SESSION", now, caller.request_id, rules.details(before, after))
+        details = rules.details(before, after)
+        event = SessionEvent(house.ids.uuid(), "UPDATE_SESSION", now, caller.request_id, details, caller.origin.headers)
         changed, ended = after, tuple[SessionEvent, ...]()
         if remove_lock:
             changed, ended = sessions.lock_ended(house, caller, after, now)

@@ -379,7 +379,7 @@ def _transaction_event(
 
 
 def _session_event(house: House, call: GatewayCall, name: str, now: Any, **details: Any) -> SessionEvent:
-    return SessionEvent(house.ids.uuid(), name, now, call.request_id, details)
+    return SessionEvent(house.ids.uuid(), name, now, call.request_id, details, call.request_headers)
 
 
 def _occasion(transaction: Transaction, event: TransactionEvent | None = None, error: str | None = None) -> Occasion:
