@@ -99,6 +99,8 @@ def test_discount_codes_sent_beside_the_order_belong_to_it(shop: Shop) -> None:
         ({"order": {"partial_payment": True, "items": [{"amount": 999}]}}, "amount_mismatch", "/order/amount"),
         ({"order": {"store": {"name": "Oslo"}}}, "missing_field", "/order/store/id"),
         ({"order": {"discount_codes": "TEA"}}, "wrong_type", "/order/discount_codes"),
+        ({"merchant": {"name": "Tea"}}, "missing_field", "/merchant/logo_url"),
+        ({"merchant": {"logo_url": "https://x.example/l.svg"}}, "missing_field", "/merchant/name"),
         ({"checkboxes": [{"id": 1}]}, "missing_field", "/checkboxes/0/label"),
         ({"metadata": {"ext_a": True}}, "wrong_type", "/metadata/ext_a"),
         (

@@ -99,6 +99,16 @@ class Express(fields.Express):
     default_different_billing_shipping_address: CustomerTypes | None = None
 
 
+class ShownMerchant(msgspec.Struct):
+    """Who sells, as the payer sees it. What cannot be shown safely is left out of the page."""
+
+    name: Text
+    logo_url: Text
+    website: Text | None = None
+    email: Text | None = None
+    phone_number: Text | None = None
+
+
 class NewSession(msgspec.Struct, kw_only=True):
     """A session with an order of its own. Fields that are not listed here are kept and sent back."""
 
@@ -107,7 +117,7 @@ class NewSession(msgspec.Struct, kw_only=True):
     expires_at: Time | None = None
     express: Express | None = None
     customer: JsonObject | None = None
-    merchant: JsonObject | None = None
+    merchant: ShownMerchant | None = None
     metadata: Metadata | None = None
     checkboxes: list[Checkbox] | None = None
     discount_codes: list[Text] | None = None
