@@ -145,6 +145,17 @@ def together(chosen: list[dict[str, Any]]) -> dict[str, Any]:
 filters = st.lists(st.sampled_from(FILTERS), max_size=4).map(together)
 
 
+async def test_ids_and_a_text_to_search_for_both_count(store: Store) -> None:
+    await put(store, *written(*everything()))
+    for text, expected in {
+        "t-01": ["t-01"],
+        "session-9": ["t-05"],
+        "web-1": ["t-05", "t-01"],
+        "kari berg": ["t-01"],
+    }.items():
+        assert await found(store, ids=("t-01", "t-05"), search=text) == expected
+
+
 @settings(
     max_examples=60,
     deadline=None,

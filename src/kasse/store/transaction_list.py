@@ -74,7 +74,8 @@ def _sources(filters: TransactionFilters, values: _Values) -> list[_Source]:
     """The filter that leads: the one that the fewest transactions have in common, one walk for each of its values."""
     account = values.account
     if filters.ids:
-        return [_Source("transactions AS t", f"t.id IN ({values.any_of(filters.ids)})")]
+        sought = "" if filters.search is None else _sought(filters.search, values)
+        return [_Source("transactions AS t", f"t.id IN ({values.any_of(filters.ids)}){sought}")]
     if filters.search is not None:
         return [
             _Source("transactions AS t", f"t.id = {values(filters.search)}"),
@@ -95,6 +96,22 @@ def _sources(filters: TransactionFilters, values: _Values) -> list[_Source]:
     if filters.statuses:
         return _columns(values, "status", filters.statuses)
     return [_Source("transactions AS t", f"t.account_id = {account}")]
+
+
+def _sought(text: str, values: _Values) -> str:
+    """That a transaction is found by a text, where another filter leads to it: the same as the walks for that."""
+    names = {"merchant_reference": text, "token_id": text, SEARCH: text.lower()}
+    ways = [f"t.{column} = {values(text)}" for column in ("id", "session_id", "merchant_reference_2")]
+    ways += [_has_mark(values, name, (value,)) for name, value in names.items()]
+    return f" AND ({' OR '.join(ways)})"
+
+
+def _has_mark(values: _Values, name: str, several: Sequence[str]) -> str:
+    return (
+        f"EXISTS (SELECT 1 FROM transaction_marks AS other WHERE other.account_id = {values.account} "  # noqa: S608
+        f"AND other.name = {values(name)} AND other.value IN ({values.any_of(several)}) "
+        "AND other.created_at = t.created_at AND other.transaction_id = t.id)"
+    )
 
 
 def _columns(values: _Values, column: str, several: Sequence[str]) -> list[_Source]:
@@ -124,11 +141,7 @@ def _conditions(filters: TransactionFilters, values: _Values) -> str:
     if filters.merchant_reference_2 is not None:
         sql += f" AND t.merchant_reference_2 = {values(filters.merchant_reference_2)}"
     for name, several in filters.marks:
-        sql += (
-            f" AND EXISTS (SELECT 1 FROM transaction_marks AS other WHERE other.account_id = {values.account} "  # noqa: S608
-            f"AND other.name = {values(name)} AND other.value IN ({values.any_of(several)}) "
-            "AND other.created_at = t.created_at AND other.transaction_id = t.id)"
-        )
+        sql += f" AND {_has_mark(values, name, several)}"
     for column in ("amount", "created_at", "captured_at", "refunded_at"):
         sql += _within(column, getattr(filters, column), values)
     for later in (filters.captured_at.high, filters.refunded_at.high):
