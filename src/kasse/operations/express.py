@@ -174,13 +174,6 @@ def _events(
     old, new = before.checkout_order, after.checkout_order
     changed = [name for name in _NAMES if name == field or old.get(name) != new.get(name)]
     return [
-        SessionEvent(
-            house.ids.uuid(),
-            _NAMES[name],
-            now,
-            caller.request_id,
-            {name: new.get(name), "amount": after.amount},
-            caller.origin.headers,
-        )
+        sessions.event_by(house, caller, _NAMES[name], now, **{name: new.get(name), "amount": after.amount})
         for name in changed
     ]

@@ -17,7 +17,7 @@ from kasse.domain.access import Caller
 from kasse.domain.history import PaymentStarted
 from kasse.domain.profile import payment_methods
 from kasse.domain.refusals import Refusal
-from kasse.domain.session import PaymentSession, SessionEvent
+from kasse.domain.session import PaymentSession
 from kasse.domain.transaction import GatewayCall, Transaction
 from kasse.domain.transaction_list import marks
 from kasse.gateways.port import CardDetails, Gateway, Method, offered
@@ -102,14 +102,7 @@ async def _start(
         rules.require_shipping(session)
         _require_method(session, method)
         transaction = new_transaction(house, caller, session, method, gateway)
-        event = SessionEvent(
-            house.ids.uuid(),
-            "ADD_PAYMENT_INFORMATION",
-            now,
-            caller.request_id,
-            {"payment_product_type": method},
-            caller.origin.headers,
-        )
+        event = sessions.event_by(house, caller, "ADD_PAYMENT_INFORMATION", now, payment_product_type=method)
         paying = rules.step(session, "paying", event, transaction_id=transaction.id, last_error=None)
         call = GatewayCall(
             account_id=caller.account_id,
@@ -231,7 +224,7 @@ async def cancel(house: House, caller: Caller, session_id: str) -> PaymentSessio
             return session, ()
         if status != "open" and not (status == "paid" and await _is_released(loads, session)):
             rules.require_payable(session, now)
-        event = SessionEvent(house.ids.uuid(), "CANCELLED", now, caller.request_id, {}, caller.origin.headers)
+        event = sessions.event_by(house, caller, "CANCELLED", now)
         ended = rules.step(session, "cancelled", event, cancelled_at=now, cancelled_by=caller.by)
         return ended, (ended, *owed_on_cancel(house, ended))
 

@@ -73,8 +73,7 @@ async def _store(
         if found.version != before.version:
             return None, ()
         _require_changeable(house, found, without_lock)
-        details = rules.details(before, after)
-        event = SessionEvent(house.ids.uuid(), "UPDATE_SESSION", now, caller.request_id, details, caller.origin.headers)
+        event = sessions.event_by(house, caller, "UPDATE_SESSION", now, **rules.details(before, after))
         changed, ended = after, tuple[SessionEvent, ...]()
         if remove_lock:
             changed, ended = sessions.lock_ended(house, caller, after, now)

@@ -114,7 +114,7 @@ def _for_order(
         created_by=caller.by,
         updated_at=now,
         expires_at=now + LIFETIME,
-        events=(_event(house, caller, "INITIATED", now),),
+        events=(event_by(house, caller, "INITIATED", now),),
         configuration=configuration,
         given=request.given,
         request_headers=caller.origin.headers,
@@ -182,7 +182,7 @@ async def open_direct(house: House, caller: Caller, request: DirectRequest) -> P
         created_by=caller.by,
         updated_at=now,
         expires_at=request.expires_at or now + LIFETIME,
-        events=(_event(house, caller, "INITIATED", now),),
+        events=(event_by(house, caller, "INITIATED", now),),
         given=request.given,
         request_headers=caller.origin.headers,
     )
@@ -306,7 +306,7 @@ async def lock(
         if lock is not None:
             return lock, ()
         taken = PayLock(house.ids.uuid(), now)
-        event = _event(house, caller, "PAY_LOCK_START", now, pay_lock_id=taken.id)
+        event = event_by(house, caller, "PAY_LOCK_START", now, pay_lock_id=taken.id)
         return taken, (rules.note(msgspec.structs.replace(session, pay_lock=taken), event),)
 
     return await house.store.change(decide)
@@ -333,7 +333,7 @@ def lock_ended(
     """The session without its lock, and the event that says so if there was one."""
     if session.pay_lock is None:
         return session, ()
-    event = _event(house, caller, "PAY_LOCK_END", now, pay_lock_id=session.pay_lock.id)
+    event = event_by(house, caller, "PAY_LOCK_END", now, pay_lock_id=session.pay_lock.id)
     return msgspec.structs.replace(session, pay_lock=None), (event,)
 
 
@@ -350,7 +350,7 @@ async def visited(house: House, caller: Caller, session_id: str) -> None:
         seen = msgspec.structs.replace(
             session, customer_ip=caller.origin.ip, user_agent=caller.origin.headers.get("user-agent")
         )
-        return None, (rules.note(seen, _event(house, caller, "VISITED", house.clock.now(caller.account_id))),)
+        return None, (rules.note(seen, event_by(house, caller, "VISITED", house.clock.now(caller.account_id))),)
 
     await house.store.change(decide)
 
@@ -360,7 +360,8 @@ def account_of(session_or_transaction_id: str) -> str:
     return session_or_transaction_id.partition(".")[0]
 
 
-def _event(house: House, caller: Caller, name: str, now: datetime, **details: Any) -> SessionEvent:
+def event_by(house: House, caller: Caller, name: str, now: datetime, /, **details: Any) -> SessionEvent:
+    """What a caller does to a session, with the headers of his call."""
     return SessionEvent(house.ids.uuid(), name, now, caller.request_id, details, caller.origin.headers)
 
 
