@@ -56,9 +56,10 @@ from kasse.store.times import milliseconds
 T = TypeVar("T")
 
 POOL_SIZE = 8
-# A transaction with more parts than 64 makes others look for them on disk.
-_LARGEST_COMMIT = 48
-_LARGEST_LOOK = 200
+# Far fewer than may be under way: else all of them wait for the database at once, and it for all of them in turn.
+# (A transaction with more parts than 64 would also make others look for them on disk.)
+_LARGEST_COMMIT = 16
+_LARGEST_LOOK = 16
 _AT_ONCE = 2
 TRIES = 50
 _TRIES_BESIDE_OTHERS = 5
