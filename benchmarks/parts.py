@@ -61,7 +61,8 @@ def steps(server: PostgresServer, effort: Effort) -> Part:
 
 
 def _bounds(database: Database, effort: Effort) -> Iterator[limits.Limit]:
-    yield limits.pgbench(database, effort.connections, effort.seconds)
+    for name in (limits.BY_HAND, limits.KASSES):
+        yield limits.pgbench(database, name, effort.connections, effort.seconds)
     yield limits.fsyncs(min(2, effort.seconds))
     yield limits.bare_stack(effort.connections, effort.seconds)
     yield from limits.localstripe(effort.connections, effort.seconds)

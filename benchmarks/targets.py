@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from benchmarks import limits
 from benchmarks.part import Part
 from kasse.bench.report import markdown
 
-_PGBENCH = "the same write as one statement (pgbench)"
 _LOCALSTRIPE = "localstripe: create a payment intent"
 Figures = Mapping[str, Mapping[str, float]]
 
@@ -21,7 +21,8 @@ def _measured(found: Mapping[str, Part]) -> Iterator[tuple[str, str, float]]:
     figures: dict[str, Figures] = {name: part.figures for name, part in found.items()}
     if steps := figures.get("steps"):
         sqlite, postgres = steps["SQLite: session"]["rate"], steps["PostgreSQL: session"]["rate"]
-        yield "sessions on PostgreSQL / pgbench", ">= 0.5", postgres / steps[_PGBENCH]["rate"]
+        yield "sessions on PostgreSQL / pgbench", ">= 0.5", postgres / steps[limits.BY_HAND]["rate"]
+        yield "sessions on PostgreSQL / pgbench with Kasse's statement", "", postgres / steps[limits.KASSES]["rate"]
         yield "sessions on SQLite / on PostgreSQL", ">= 1", sqlite / postgres
         yield "sessions on SQLite / localstripe", ">= 10", sqlite / steps[_LOCALSTRIPE]["rate"]
         yield "tokens a second, one worker on SQLite", ">= 3000", steps["SQLite: token"]["rate"]
