@@ -67,6 +67,21 @@ def test_an_amount_that_is_refused_after_it_was_approved_at_the_bank(shopping: S
     assert shopping.authorizations(order) == []
 
 
+def test_reloading_at_the_bank_asks_the_same_again(shopping: Shopping, payer: Payer) -> None:
+    order = shopping.order()
+    session = shopping.session(order)
+    at_the_bank(payer, session)
+    asked = payer.page.url
+    payer.page.reload()
+    payer.sees("bank")
+    assert payer.page.url == asked
+    assert shopping.attempts(session) == 1
+    press(payer, "Approve")
+    payer.is_at_the_shop()
+    assert shopping.authorizations(order) == [10_000]
+    assert shopping.attempts(session) == 1
+
+
 def test_a_payer_who_comes_back_from_the_bank_goes_there_again(shopping: Shopping, payer: Payer) -> None:
     order = shopping.order()
     session = shopping.session(order)

@@ -10,6 +10,11 @@ from datetime import timedelta
 import pytest
 from playwright.sync_api import expect
 
+from kasse.operations.house import House
+from kasse.page import routes
+from kasse.page.present import Seen, pay_view
+from kasse.page.view import PayView
+from kasse.page.visit import Visit
 from tests.page.browsing import CONFIRM, REFUSED, Payer
 from tests.page.embedding import Cart
 from tests.page.states import Shopping
@@ -118,6 +123,43 @@ def test_a_decline_in_a_frame_is_told_there_and_tried_again(shopping: Shopping, 
     cart.sees("declined")
     expect(cart.frame.get_by_role("alert").first).to_contain_text("You have not been charged.")
     assert cart.page.evaluate("told") == []
+
+
+@pytest.mark.parametrize("why", ["no way to pay", "a fault of the page"])
+def test_the_way_back_from_a_page_that_cannot_be_shown_is_told_to_the_shop(
+    shopping: Shopping, payer: Payer, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    configuration = {}
+    if why == "no way to pay":
+        configuration = {"dintero_psp": {"creditcard": {"payability": "disabled_by_gateway"}}}
+    session = shopping.direct_session(configuration=configuration)
+    asked = breaks(monkeypatch, session["id"]) if why == "a fault of the page" else []
+    cart = Cart.opens(shopping, payer, session)
+    cart.sees("unavailable")
+    cart.waits_for("SessionLoaded")
+    cart.page.wait_for_timeout(1500)
+    assert len(asked) <= 1, "it loads itself again and again"
+    assert cart.page.evaluate("told") == [], "nothing has ended yet"
+    cart.frame.get_by_role("link", name="Back to Fjord & Fjell").click()
+    event = cart.is_told("onPaymentError")
+    assert (event["type"], event["error"]) == ("SessionPaymentError", "failed")
+    assert event["href"] == f"{shopping.merchant.base}/done?cart=7&merchant_reference=web-7&error=failed"
+    expect(cart.frame.get_by_role("heading", level=1)).to_have_text("The payment was not completed")
+    assert shopping.merchant.returns() == [], "the frame was led to the merchant"
+
+
+def breaks(monkeypatch: pytest.MonkeyPatch, session_id: str) -> list[str]:
+    """There is a fault in the house wherever this session is shown as what it is. Answers how it was to be shown."""
+    asked = list[str]()
+
+    def shows_others(house: House, seen: Seen, visit: Visit) -> PayView:
+        if seen.session.id == session_id and seen.state != "unavailable":
+            asked.append(seen.state)
+            raise RuntimeError("a fault, on purpose")
+        return pay_view(house, seen, visit)
+
+    monkeypatch.setattr(routes, "pay_view", shows_others)
+    return asked
 
 
 @pytest.mark.parametrize("how", ["unknown", "expired"])

@@ -145,6 +145,47 @@ def test_while_the_merchant_is_asked_the_payer_is_told_so(
     assert len(asked.asked) == 1
 
 
+def test_where_the_merchant_takes_long_the_payer_is_told_how_long_it_may_be(
+    shopping: Shopping, payer: Payer, asked: MerchantServer
+) -> None:
+    goes_on = threading.Event()
+    asked.say = lambda session: {"shipping_options": [POST]} if goes_on.wait(PATIENCE_S) else {}
+    payer.page.clock.install()
+    payer.open(shopping.express_session(shipping_address_callback_url=asked.url))
+    steps = Steps(payer.page)
+    steps.live_at()
+    expect(steps.said).to_have_text("Asking the shop how it delivers to this address …")
+    payer.page.clock.run_for(7_900)
+    expect(steps.said).to_have_text("Asking the shop how it delivers to this address …")
+    payer.page.clock.run_for(200)
+    expect(steps.said).to_have_text("The shop has not answered yet. It has up to a minute.")
+    goes_on.set()
+    expect(steps.shipping).to_be_visible()
+    expect(steps.said).to_have_text("Choose how your order is delivered.")
+    payer.page.clock.run_for(9_000)
+    expect(steps.said).to_have_text("Choose how your order is delivered.")
+
+
+def test_a_merchant_who_says_nothing_in_time_is_asked_again_by_the_payer(
+    shopping: Shopping, payer: Payer, asked: MerchantServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time is the server's: a minute, here it is less."""
+    monkeypatch.setattr(shopping.server.house.merchants, "_timeout_s", 0.5)
+    goes_on = threading.Event()
+    asked.say = lambda session: {"shipping_options": [POST]} if goes_on.wait(PATIENCE_S) else {}
+    session = shopping.express_session(shipping_address_callback_url=asked.url)
+    payer.open(session)
+    steps = Steps(payer.page)
+    steps.live_at()
+    expect(steps.trouble).to_contain_text("The shop could not say how it delivers to this address.")
+    expect(steps.field("address_line")).to_have_value("Storgata 7")
+    expect(steps.send_address).to_be_enabled()
+    assert "shipping_address" not in order_of(shopping, session)
+    goes_on.set()
+    steps.send_address.click()
+    expect(steps.shipping).to_be_visible()
+
+
 @pytest.mark.parametrize("answer", [(500, b"{}"), (200, b"no json"), (200, b'{"shipping_options": [{"id": "x"}]}')])
 def test_a_merchant_without_an_answer_is_asked_again_by_the_payer(
     shopping: Shopping, payer: Payer, asked: MerchantServer, answer: tuple[int, bytes]
@@ -445,3 +486,29 @@ def test_a_shop_says_itself_what_the_shipping_may_be(shopping: Shopping, payer: 
     cart.sees("ready")
     expect(steps.total).to_have_text("NOK 149.00")
     assert asked.asked == []
+
+
+def test_a_shops_page_that_does_not_answer_within_a_minute_saves_nothing(shopping: Shopping, payer: Payer) -> None:
+    session = shopping.express_session(POST)
+    cart = Cart(shopping, payer, session)
+    payer.page.clock.install()
+    payer.page.goto(f"{shopping.merchant.elsewhere}/cart")
+    payer.page.evaluate(ASKS_ITSELF, f"{session['url']}?ui=inline&client_side_address_callback=true&language=en")
+    steps = Steps(cart.frame)
+    cart.waits_for("SessionLoaded")
+    steps.live_at()
+    cart.waits_for("AddressCallback")
+    payer.page.clock.run_for(59_000)
+    expect(steps.send_address).to_be_disabled()
+    payer.page.clock.run_for(1_100)
+    expect(steps.told).to_contain_text("The shop did not answer. You have not been charged. Try again.")
+    expect(steps.send_address).to_be_enabled()
+    expect(steps.field("address_line")).to_have_value("Storgata 7")
+    assert "shipping_address" not in order_of(shopping, session)
+    assert shopping.events(session)[-1] == "PAY_LOCK_END"
+    cart.page.evaluate(ANSWERS, {"sid": session["id"], "success": True})
+    expect(steps.told).to_contain_text("The shop did not answer.")
+    steps.send_address.click()
+    cart.waits_for("AddressCallback", 2)
+    cart.page.evaluate(ANSWERS, {"sid": session["id"], "success": True})
+    expect(steps.shipping).to_be_visible()

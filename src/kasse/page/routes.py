@@ -67,7 +67,9 @@ async def _unavailable(house: House, request: Request, status: int, session_id: 
         return answers.plain(request, "unavailable", status, session_id)
     if seen.state not in EXPRESS | {"unavailable"}:
         return answers.plain(request, "unavailable", status, session_id)
-    return answers.page(pay_view(house, replace(seen, state="unavailable"), answers.visit_of(request)), status)
+    view = pay_view(house, replace(seen, state="unavailable"), answers.visit_of(request))
+    # Nor does it hear how its session stands: it would load itself again and again for as long as the fault lasts.
+    return answers.page(replace(view, data={name: said for name, said in view.data.items() if name != "watch"}), status)
 
 
 async def _root(house: House, request: Request) -> Response:
