@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from kasse.domain.hooks import EVENTS, webhook_secret
+from kasse.domain.hooks import SUBSCRIBABLE, webhook_secret
 from tests.api.conftest import MovableClock
 from tests.api.merchant import Receiver, Request, arrived, eventually
 from tests.running import SCOPES, Json, Running, Shop, line, running
@@ -38,7 +38,9 @@ def hooks(shop: Shop, rest: str = "") -> str:
 def subscribe(shop: Shop, receiver: Receiver, *events: str, **more: Any) -> Json:
     """Subscribe, and take the ping away."""
     config = {"url": f"{receiver.url}/hook", "content_type": "application/json", **more.pop("config", {})}
-    made = shop.ok("POST", hooks(shop), {"config": config, "events": events or EVENTS, **more})
+    wanted = list(events or SUBSCRIBABLE)
+    made = shop.ok("POST", hooks(shop), {"config": config, "events": wanted, **more})
+    assert made["events"] == wanted
     arrived(receiver)
     receiver.requests.clear()
     return made

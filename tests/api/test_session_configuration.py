@@ -47,6 +47,18 @@ def test_the_merchant_is_who_the_session_says(shop: Shop) -> None:
     assert session["merchant"] == merchant
 
 
+def test_whoever_asks_for_the_link_to_be_sent_hears_that_it_is_not(shop: Shop) -> None:
+    ways = [{"channel": "sms", "type": "checkout-link", "status": "sent"}, {"channel": "push", "type": "app"}]
+    told = [
+        {"channel": "sms", "type": "checkout-link", "id": "1", "status": "skipped"},
+        {"channel": "push", "type": "app", "id": "2", "status": "skipped"},
+    ]
+    made = shop.ok("POST", "/v1/sessions-profile?include_session=true", direct(configuration={"publish": ways}))
+    assert made["publish"] == told
+    assert made["session"]["configuration"]["publish"] == told
+    assert "publish" not in shop.ok("POST", "/v1/sessions-profile", direct())
+
+
 @pytest.mark.parametrize("kind", ["direct", "of an order"])
 def test_a_configuration_that_contradicts_itself_is_refused(shop: Shop, kind: str) -> None:
     configuration = {"default_payment_type": "swish.swish"}

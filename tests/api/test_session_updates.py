@@ -182,3 +182,33 @@ def test_a_session_is_changed_by_its_own_account_only(shop: Shop, server: Runnin
     server.shop().refused(404, "session_not_found", "PUT", path(session), {})
     server.shop("read:checkout", account_id=None).refused(403, "missing_scope", "PUT", path(session), {})
     Page(shop, session).refused(412, "session_changed", "POST", "/lock", None, GONE)
+
+
+# -- the version of the session that an item is from
+
+
+def versions(session: Json) -> dict[str, int]:
+    return {item["line_id"]: item["version"] for item in session["order"]["items"]}
+
+
+def test_an_item_tells_which_version_of_the_session_added_or_changed_it(shop: Shop) -> None:
+    session = plain(shop)
+    tea, pot = session["order"]["items"]
+    assert versions(session) == {"1": 1, "2": 1}
+    cup = {"line_id": "3", "id": "cup", "amount": 300, "version": 77}
+    changed = shop.ok("PUT", path(session), {"order": {"items": [tea, pot, cup]}})
+    assert versions(changed) == {"1": 1, "2": 1, "3": 2}
+    same = shop.ok("PUT", path(session), {"order": {"items": changed["order"]["items"]}})
+    assert versions(same) == {"1": 1, "2": 1, "3": 2}
+    assert same["events"][-1]["details"]["updated_order_result"] == {"status": "NOT_MODIFIED"}
+    cheaper = shop.ok("PUT", path(session), {"order": {"items": [tea, {**cup, "amount": 200}]}})
+    assert versions(cheaper) == {"1": 1, "3": 4}
+    assert versions(shop.ok("GET", path(session, ""))) == {"1": 1, "3": 4}
+    transaction = shop.transaction(shop.pay(session)["transaction_id"])
+    assert [item["amount"] for item in transaction["items"]] == [tea["amount"], 200]
+
+
+def test_a_correction_is_of_the_version_that_needed_it(shop: Shop, merchant: MerchantServer) -> None:
+    merchant.say = lambda asked: {"shipping_options": [POST], "order": {"amount": 1025}}
+    at_home = Page(shop, asking(shop, merchant)).live_at(HOME)
+    assert [item["version"] for item in at_home["order"]["items"]] == [1, 1, 2]

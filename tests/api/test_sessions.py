@@ -82,7 +82,7 @@ def test_all_that_is_said_is_kept_and_sent_back(shop: Shop) -> None:
         **{"amount": 1000, "currency": "NOK", "merchant_reference": "web-1"},
         **order,
         "vat_amount": 200,
-        "items": [{**order["items"][0], "line_id": "1", "amount": 1000}],
+        "items": [{**order["items"][0], "line_id": "1", "amount": 1000, "version": 1}],
     }
 
 
@@ -92,6 +92,9 @@ def test_discount_codes_sent_beside_the_order_belong_to_it(shop: Shop) -> None:
     assert "discount_codes" not in session
 
 
+UNTITLED: Json = {"id": "post", "line_id": "post-1", "amount": 100, "operator": "Posten"}
+
+
 @pytest.mark.parametrize(
     ("more", "keyword", "path"),
     [
@@ -99,6 +102,8 @@ def test_discount_codes_sent_beside_the_order_belong_to_it(shop: Shop) -> None:
         ({"order": {"partial_payment": True, "items": [{"amount": 999}]}}, "amount_mismatch", "/order/amount"),
         ({"order": {"store": {"name": "Oslo"}}}, "missing_field", "/order/store/id"),
         ({"order": {"discount_codes": "TEA"}}, "wrong_type", "/order/discount_codes"),
+        ({"order": {"items": [{"amount": 1000, "type": "animal"}]}}, "wrong_value", "/order/items/0/type"),
+        ({"order": {"shipping_option": UNTITLED}}, "missing_field", "/order/shipping_option/title"),
         ({"merchant": {"name": "Tea"}}, "missing_field", "/merchant/logo_url"),
         ({"merchant": {"logo_url": "https://x.example/l.svg"}}, "missing_field", "/merchant/name"),
         ({"checkboxes": [{"id": 1}]}, "missing_field", "/checkboxes/0/label"),

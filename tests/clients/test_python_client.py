@@ -59,7 +59,8 @@ def test_a_session_is_made_and_read(shop: Shop) -> None:
     made = checkout.create_session(SESSION)
     assert made == {"id": made["id"], "url": f"{shop.base_url}/v1/view/{made['id']}"}
     read = checkout.get_session(made["id"])
-    assert read["order"] == SESSION["order"]
+    items = [{**item, "version": 1} for item in SESSION["order"]["items"]]
+    assert read["order"] == {**SESSION["order"], "items": items}
     assert read["url"] == SESSION["url"]
     assert "transaction_id" not in read
     assert "express" not in read

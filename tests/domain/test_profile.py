@@ -10,6 +10,7 @@ from kasse.domain.profile import CARD, check_configuration, default_profile, mer
 from kasse.domain.refusals import Refusal
 from tests.domain.plain import NOW
 
+SMS = {"channel": "sms", "type": "checkout-link"}
 PROFILE = default_profile("T12345678", NOW).configuration
 
 
@@ -56,12 +57,21 @@ def test_a_method_may_be_turned_on_with_and_without_its_types(typed: bool) -> No
             {"countries": {"allow_countries": ["NO", "SE"], "deny_countries": ["SE"]}},
             "/configuration/countries/deny_countries",
         ),
+        ({"publish": [{"channel": "pigeon", "type": "app"}]}, "/configuration/publish/0/channel"),
+        ({"publish": [SMS, {"channel": "push"}]}, "/configuration/publish/1/type"),
     ],
 )
 def test_a_configuration_that_contradicts_itself_is_refused(configuration: dict[str, Any], path: str) -> None:
     with pytest.raises(Refusal) as refused:
         check_configuration(merged(PROFILE, configuration))
     assert (refused.value.reason, refused.value.path) == ("wrong_value", path)
+
+
+@pytest.mark.parametrize("publish", [{"channel": "sms"}, ["sms"], "sms"])
+def test_ways_to_publish_are_a_list_of_objects(publish: Any) -> None:
+    with pytest.raises(Refusal) as refused:
+        check_configuration(merged(PROFILE, {"publish": publish}))
+    assert (refused.value.reason, refused.value.path) == ("wrong_type", "/configuration/publish")
 
 
 @pytest.mark.parametrize(

@@ -33,13 +33,14 @@ class CheckoutItem(msgspec.Struct):
     quantity: Quantity | None = None
     vat_amount: Tax | None = None
     vat: float | None = None
+    type: Literal["physical", "digital", "service", "gift_card", "shipping", "surcharge"] | None = None
 
 
 class Shipping(msgspec.Struct):
     amount: Amount
     id: Reference
     line_id: LineId
-    title: Text | None = None
+    title: Text
 
 
 class Store(msgspec.Struct):

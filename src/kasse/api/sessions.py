@@ -25,6 +25,7 @@ routes = Routes("sessions")
 class CreatedReply(msgspec.Struct):
     id: str
     url: str
+    publish: list[JsonObject] | None = None
     session: JsonObject | None = None
 
 
@@ -53,7 +54,11 @@ _INCLUDES = {
 
 
 def _created_reply(call: Call, session: PaymentSession) -> Any:
-    reply = {"id": session.id, "url": call.link(f"/v1/view/{session.id}")}
+    reply = {
+        "id": session.id,
+        "url": call.link(f"/v1/view/{session.id}"),
+        **present(publish=session.configuration.get("publish")),
+    }
     if not call.flag("include_session"):
         return reply
     return {**reply, "session": session_reply(session)}

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from kasse.api.callbacks import AttemptReply, attempts_reply
 from kasse.api.routes import Answer, Call, Routes
 from kasse.api.wire import Text, http_url
-from kasse.domain.hooks import EVENTS, Subscription
+from kasse.domain.hooks import SILENT_EVENTS, SUBSCRIBABLE, Subscription
 from kasse.domain.paging import Page
 from kasse.domain.times import rfc3339
 from kasse.operations import subscriptions
@@ -23,7 +23,15 @@ _ONE = f"{_PATH}/{{hid}}"
 _READ = ("admin:hooks", "read:hooks")
 _WRITE = ("admin:hooks", "write:hooks")
 
-Events = Annotated[list[Text], Meta(min_length=1, max_length=100, examples=[["checkout_transaction", EVENTS[4]]])]
+Events = Annotated[
+    list[Text],
+    Meta(
+        min_length=1,
+        max_length=100,
+        description=f"Any of {', '.join(SUBSCRIBABLE)}; {', '.join(SILENT_EVENTS)} never happen here.",
+        examples=[["checkout_transaction", "shopping_order_update"]],
+    ),
+]
 Mask = Annotated[
     list[Annotated[str, Meta(min_length=1, max_length=200)]],
     Meta(max_length=200, description="Paths such as order.id or transaction.status.", examples=[["order.id"]]),

@@ -6,7 +6,7 @@ units of its ``currency``. Source: checkout reference, sections 3.3, 3.4 and 5.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -66,6 +66,23 @@ def with_line_ids(order: CheckoutOrder, path: str = "/order") -> dict[str, Any]:
         if item.get("line_id") is None:
             item["line_id"] = next(free)
     return found
+
+
+def with_versions(
+    items: Iterable[Mapping[str, Any]], before: Iterable[Mapping[str, Any]], version: int
+) -> list[dict[str, Any]]:
+    """The items, each told the ``version`` of the session that added or changed it (checkout reference, section 3.4).
+
+    ``version`` is that of the session which these items come with, ``before`` are the items it had until then.
+    """
+    known = {item.get("line_id"): item for item in before}
+    told = []
+    for item in items:
+        was = known.get(item.get("line_id"))
+        since = 1 if was is None else was.get("version", 1)
+        same = was is not None and {**item, "version": since} == {**was, "version": since}
+        told.append({**item, "version": since if same else version})
+    return told
 
 
 def check_amount(order: CheckoutOrder, *, strict: bool, path: str = "/order") -> None:

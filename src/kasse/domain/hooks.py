@@ -29,15 +29,21 @@ EVENTS = (
     "shopping_order_add",
     "shopping_order_update",
     "shopping_order_event_add",
-    "shopping_order_delete",
     "checkout_authorization",
     "checkout_transaction",
+)
+"""What subscribers are told of."""
+
+SILENT_EVENTS = (
+    "shopping_order_delete",
     "checkout_token_add",
     "checkout_token_update",
     "checkout_token_delete",
     "settlement_add",
 )
-"""What can be subscribed to. Of deleted orders, tokens and settlements there is nothing to tell yet."""
+"""What can be subscribed to, since clients name all events there are, and never happens here: orders are not deleted,
+and there are neither tokens nor settlements."""
+SUBSCRIBABLE = (*EVENTS, *SILENT_EVENTS)
 
 MAX_SUBSCRIPTIONS = 50
 TRIES = 5

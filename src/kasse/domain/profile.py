@@ -104,9 +104,11 @@ def check_configuration(configuration: dict[str, Any], path: str = "/configurati
 
     Raises ``Refusal`` (wrong_value): a ``default_payment_type`` that is not enabled, a country that is both allowed
     and denied, an ``auto_capture`` that is neither yes nor no, a channel or type of customer that there is not, a
-    colour or radius of the ``theme`` that is none (they go into the style of the payer's page).
+    colour or radius of the ``theme`` that is none (they go into the style of the payer's page), a way to ``publish``
+    the link that there is not.
     """
     _check_theme(configuration.get("theme"), f"{path}/theme")
+    _check_publish(configuration.get("publish"), f"{path}/publish")
     for name, possible in _CHOICES.items():
         said = configuration.get(name)
         if said is not None and not any(said is each or (isinstance(each, str) and said == each) for each in possible):
@@ -146,6 +148,30 @@ def _check_theme(theme: Any, path: str) -> None:
         else:
             continue
         raise Refusal("wrong_value", message, path=f"{path}/{name}")
+
+
+_PUBLISH = {"channel": ("sms", "push"), "type": ("checkout-link", "app", "terminal")}
+
+
+def _check_publish(ways: Any, path: str) -> None:
+    if ways is None:
+        return
+    if not isinstance(ways, list) or not all(isinstance(way, dict) for way in ways):
+        raise Refusal("wrong_type", f"expected a list of objects, got {str(ways)[:60]!r}", path=path)
+    for n, way in enumerate(ways):
+        for name, possible in _PUBLISH.items():
+            if way.get(name) not in possible:
+                message = f"expected one of {', '.join(possible)}, got {str(way.get(name))[:60]!r}"
+                raise Refusal("wrong_value", message, path=f"{path}/{n}/{name}")
+
+
+def with_publish_told(configuration: dict[str, Any]) -> dict[str, Any]:
+    """The same; of each way to ``publish`` the link it says that it was skipped: messages are not sent from here."""
+    ways = configuration.get("publish")
+    if not ways:
+        return configuration
+    told = [{**way, "id": str(n), "status": "skipped"} for n, way in enumerate(ways, start=1)]
+    return {**configuration, "publish": told}
 
 
 def _is_radius(value: Any) -> bool:

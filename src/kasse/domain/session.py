@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from kasse.domain import checkout
 from kasse.domain.history import OrderState
 from kasse.domain.ledger import LineAmount, check_amount, check_splits, line_not_found
 from kasse.domain.order import Order, require_order_open
@@ -280,8 +281,12 @@ def note(session: PaymentSession, *events: SessionEvent) -> PaymentSession:
 
 
 def with_order(session: PaymentSession, order: Mapping[str, Any]) -> PaymentSession:
-    """The session with another checkout order, and what that costs."""
-    return msgspec.structs.replace(session, checkout_order=dict(order), amount=order["amount"])
+    """The session with another checkout order, and what that costs; it becomes the next version with what is noted."""
+    changed = dict(order)
+    if changed.get("items"):
+        before = session.checkout_order.get("items") or ()
+        changed["items"] = checkout.with_versions(changed["items"], before, session.version + 1)
+    return msgspec.structs.replace(session, checkout_order=changed, amount=changed["amount"])
 
 
 def require_unmodified(session: PaymentSession, since: datetime | int | None) -> None:

@@ -16,7 +16,13 @@ from kasse.domain.ledger import LineAmount
 from kasse.domain.money import MAX_AMOUNT
 from kasse.domain.order import Line
 from kasse.domain.paging import Page, SessionFilters
-from kasse.domain.profile import check_configuration, merged, offers_everything, payment_methods
+from kasse.domain.profile import (
+    check_configuration,
+    merged,
+    offers_everything,
+    payment_methods,
+    with_publish_told,
+)
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import LIFETIME, ChosenItem, PayLock, PaymentSession, SessionEvent, SessionUrl
 from kasse.gateways.zero import ZERO
@@ -121,14 +127,17 @@ def _for_order(
     )
 
 
-OF_THE_LINE = ("line_id", "id", "amount", "description", "quantity", "groups", "thumbnail_url", "vat_amount", "vat")
+OF_THE_LINE = (
+    *("line_id", "id", "amount", "description", "quantity", "groups", "thumbnail_url", "vat_amount", "vat"),
+    "version",
+)
 """What an item of the checkout says after the line of the order; what else was asked for with it, it says as well."""
 
 
 def _checkout_item(line: Line, amount: int) -> dict[str, Any]:
     """A line of the order as an item of the checkout: the same words, the amount that is to be paid."""
     given = line.given
-    item: dict[str, Any] = {"line_id": str(line.line_id), "id": given.get("id"), "amount": amount}
+    item: dict[str, Any] = {"line_id": str(line.line_id), "id": given.get("id"), "amount": amount, "version": 1}
     for name in ("description", "quantity", "groups", "thumbnail_url"):
         if given.get(name) is not None:
             item[name] = given[name]
@@ -161,7 +170,7 @@ async def open_direct(house: House, caller: Caller, request: DirectRequest) -> P
     """
     require_session_urls(house, caller.account_id, request.url, request.given.get("express"))
     now = house.clock.now(caller.account_id)
-    order = dict(request.order)
+    order = {**request.order, "items": checkout.with_versions(request.order.get("items") or (), (), version=1)}
     checkout.check_amount(order, strict=request.strict_amounts)
     if request.expires_at is not None and request.expires_at <= now:
         raise Refusal(
@@ -216,6 +225,7 @@ async def _configuration(
         found = merged(found, request.configuration)
         check_configuration(found)
     found = merged(_every_method(house, account_id), found) if offers_everything(found) else found
+    found = with_publish_told(found)
     return {**found, "merchant": _merchant(account, found.get("merchant"), request.given.get("merchant"))}
 
 

@@ -62,9 +62,11 @@ async def create(
 
 def _known(events: Sequence[str]) -> tuple[str, ...]:
     for n, event in enumerate(events):
-        if event not in rules.EVENTS:
+        if event not in rules.SUBSCRIBABLE:
             raise Refusal(
-                "wrong_value", f"expected one of {', '.join(rules.EVENTS)}, got {event[:60]!r}", path=f"/events/{n}"
+                "wrong_value",
+                f"expected one of {', '.join(rules.SUBSCRIBABLE)}, got {event[:60]!r}",
+                path=f"/events/{n}",
             )
     return tuple(dict.fromkeys(events))
 
