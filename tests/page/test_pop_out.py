@@ -10,12 +10,13 @@ from tests.page.browsing import CONFIRM, Payer
 from tests.page.embedding import Cart
 from tests.page.states import Shopping
 from tests.page.test_embed import VALIDATES
+from tests.running import Json
 
 pytestmark = pytest.mark.browser
 
 
-def opens(shopping: Shopping, payer: Payer, more: str = "{}") -> Cart:
-    cart = Cart.opens(shopping, payer, popOut=True, more=more)
+def opens(shopping: Shopping, payer: Payer, more: str = "{}", session: Json | None = None) -> Cart:
+    cart = Cart.opens(shopping, payer, session, popOut=True, more=more)
     expect(cart.pop_out_button).to_be_visible()
     return cart
 
@@ -57,6 +58,26 @@ def test_a_payment_in_a_pop_out_is_told_to_the_shop_and_closes_it(shopping: Shop
     expect(cart.pop_out_button).to_have_count(0)
     expect(payer.page.locator("#dintero-checkout-sdk-backdrop")).to_have_count(0)
     assert shopping.merchant.returns() == []
+
+
+def test_the_button_of_the_shop_follows_the_amount(shopping: Shopping, payer: Payer) -> None:
+    session = shopping.direct_session()
+    cart = opens(shopping, payer, session=session)
+    expect(cart.pop_out_button).to_have_text("Pay NOK\xa0100.00")
+    cart.page.evaluate("checkout.lockSession()")
+    expect(cart.pop_out_button).to_be_disabled()
+    changed = {"order": {"amount": 12_500, "items": [shopping.item(12_500)]}}
+    shopping.shop.ok("PUT", f"/v1/sessions/{session['id']}", changed)
+    cart.page.evaluate("checkout.refreshSession()")
+    expect(cart.pop_out_button).to_have_text("Pay NOK\xa0125.00")
+    expect(cart.pop_out_button).to_be_enabled()
+    expect(cart.frame.locator("[data-pop-out-place]")).to_have_text("Pay NOK\xa0125.00")
+    # The merchant alone, without the shop's page knowing.
+    changed = {"order": {"amount": 7_500, "items": [shopping.item(7_500)]}}
+    shopping.shop.ok("PUT", f"/v1/sessions/{session['id']}?update_without_lock=true", changed)
+    expect(cart.pop_out_button).to_have_text("Pay NOK\xa075.00")
+    with cart.pop_out() as window:
+        expect(window.pay_button).to_have_text("Pay NOK\xa075.00")
 
 
 def test_a_pop_out_that_the_payer_closes_can_be_opened_again(shopping: Shopping, payer: Payer) -> None:
