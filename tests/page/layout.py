@@ -48,6 +48,17 @@ def check_apart(payer: Payer, case: str) -> None:
     assert overlapping == [], case
 
 
+def sentences_torn_apart(payer: Payer) -> list[str]:
+    """Sentences whose words are boxes of their own, so that the spaces between them are lost or widened."""
+    found: list[str] = payer.page.evaluate(
+        """() => [...document.querySelectorAll("bdi")].map((each) => each.parentElement)
+            .filter((each) => /flex|grid/.test(getComputedStyle(each).display))
+            .filter((each) => [...each.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+            .map((each) => each.outerHTML.slice(0, 80))"""
+    )
+    return found
+
+
 def amounts_out_of_order(payer: Payer) -> list[str]:
     """Amounts and other texts of a direction of their own whose letters do not stand in the order that they are
     written in; and amounts that have none, whose place in a sentence is left to what stands beside them."""

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.page.browsing import Browsing, Payer
 from tests.page.conftest import Payers
-from tests.page.layout import check_width
+from tests.page.layout import check_width, sentences_torn_apart
 from tests.page.states import STATES, Shopping
 
 pytestmark = pytest.mark.browser
@@ -83,6 +83,7 @@ def test_nothing_is_cut_off_on_a_small_phone_or_enlarged(
     payer = payers(viewport={"width": 320, "height": 568}, reduced_motion="reduce")
     STATES[state](shopping, payer, {"language": language})
     check_width(payer, "320 px wide")
+    assert sentences_torn_apart(payer) == []
     payer.page.set_viewport_size({"width": 640, "height": 400})
     check_width(payer, "1280 px wide at 200 %")
     payer.page.evaluate("document.documentElement.style.fontSize = '200%'")
