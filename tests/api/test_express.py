@@ -213,6 +213,7 @@ def test_what_the_merchants_sum_is_off_becomes_a_correction(shop: Shop, merchant
         ((200, b"[]"), "object"),
         ((200, b"{}"), "shipping_options"),
         ((200, b'{"shipping_options": [], "shipping_options": []}'), "twice"),
+        ((200, b'{"shipping_options": [{"id": "a", "line_id": "a", "amount": 1, "countries": 7}]}'), "countries"),
         ((200, b'{"shipping_options": [], "x": "' + b"x" * 1024 * 1024 + b'"}'), "longer than"),
     ],
 )

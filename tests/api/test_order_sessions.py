@@ -122,9 +122,9 @@ def test_a_session_shows_the_lines_as_the_checkout_does(shop: Shop) -> None:
     assert checkout["order"]["items"] == [
         {
             **{"line_id": "1", "id": "SKU-1", "amount": 1250, "description": "Tea", "quantity": 2},
-            **{"vat_amount": 250, "vat": 25},
+            **{"vat_amount": 250, "vat": 25, "version": 1},
         },
-        {"line_id": "2", "id": "SKU-2", "amount": 500, "quantity": 1, "vat_amount": 100, "vat": 25},
+        {"line_id": "2", "id": "SKU-2", "amount": 500, "quantity": 1, "vat_amount": 100, "vat": 25, "version": 1},
     ]
     assert (checkout["order"]["amount"], checkout["order"]["currency"]) == (1750, "NOK")
     assert checkout["url"] == {

@@ -22,7 +22,6 @@ Currency = Annotated[str, Meta(description="ISO 4217 code.", examples=["NOK"])]
 Unrounded = Annotated[Text, Meta(description="The amount before rounding, as a decimal number.", examples=["27920.22"])]
 Quantity = Annotated[float, Meta(gt=0, le=1_000_000_000)]
 JsonObject = dict[str, Any]
-Configuration = Annotated[JsonObject, Meta(description="What differs from the profile, for this session only.")]
 # Neither "." nor "..", which clients take out of an address; "$" alone would let a newline follow.
 OrderId = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$(?!\n)", description="Your own id for the order.")
@@ -98,11 +97,21 @@ class Address(msgspec.Struct):
     first_name: Text | None = None
     last_name: Text | None = None
     address_line: Text | None = None
+    address_line_2: Text | None = None
+    co_address: Text | None = None
+    business_name: Text | None = None
     postal_code: Text | None = None
     postal_place: Text | None = None
     country: Text | None = None
-    email: Text | None = None
     phone_number: Text | None = None
+    email: Text | None = None
+    comment: str | None = None
+    organization_number: Text | None = None
+    organization_type: Text | None = None
+    customer_reference: Text | None = None
+    cost_center: Text | None = None
+    latitude: float | None = None
+    longitude: float | None = None
 
 
 class OrderFields(msgspec.Struct, kw_only=True):
@@ -182,22 +191,6 @@ def session_url(urls: Urls, *, all_required: bool, in_app: bool = False) -> Sess
 _ANY_URL = "https://localhost/"
 # The browser is sent there by a redirect; these schemes would run or show what the URL itself holds.
 _APP_URL = re.compile(r"(?!(?:javascript|data|vbscript|file|blob|about):)[a-z][a-z0-9+.-]*:[!-~]+", re.IGNORECASE)
-
-
-class ShippingOption(msgspec.Struct):
-    id: Reference
-    line_id: LineId
-    amount: Annotated[int, Meta(ge=0, le=2**53, description="Minor units, tax included; 0 is free.")]
-    title: Text
-    operator: Text = ""
-
-
-class Express(msgspec.Struct):
-    """Express checkout: the payer gives his address and chooses one of these options."""
-
-    shipping_options: list[ShippingOption] = []
-    shipping_mode: Literal["shipping_required", "shipping_not_required"] | None = None
-    shipping_address_callback_url: str | None = None
 
 
 class Split(msgspec.Struct):

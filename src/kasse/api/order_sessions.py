@@ -8,10 +8,12 @@ import msgspec
 from msgspec import Meta
 
 from kasse.api import fields, lists
-from kasse.api.fields import Configuration, JsonObject, Link, Urls, present
+from kasse.api.configuration_fields import Configuration
+from kasse.api.fields import JsonObject, Link, Urls, present
 from kasse.api.lists import PAGING
 from kasse.api.routes import READ_SHOPPING, WRITE_SHOPPING, Call, Routes
-from kasse.api.session_fields import Express, check_express
+from kasse.api.session_fields import Express, check_express, said_besides
+from kasse.api.shipping_fields import ShippingOption
 from kasse.api.wire import Amount, LineId, Reference, Time, line_id
 from kasse.domain.refusals import Refusal
 from kasse.domain.session import ChosenItem, PaymentSession
@@ -43,7 +45,7 @@ class CreateSession(msgspec.Struct):
     express: Express | None = None
     configuration: Configuration | None = None
     merchant_reference: Reference | None = None
-    shipping_option: fields.ShippingOption | None = None
+    shipping_option: ShippingOption | None = None
     options: JsonObject | None = None
 
 
@@ -98,13 +100,13 @@ async def create(call: Call) -> PaymentSession:
         ),
         profile_id=body.profile_id,
         url=fields.session_url(body.url, all_required=not call.house.settings.relaxed_urls),
-        configuration=body.configuration,
+        configuration=call.raw.get("configuration"),
         merchant_reference=body.merchant_reference,
         shipping_option=shipping_option,
-        given=fields.given(
+        given=said_besides(
             call.raw,
             *("items", "profile_id", "url", "merchant_reference", "shipping_option", "amount", "currency"),
-            *("configuration", "expires_at", *fields.SESSION_READ_ONLY),
+            *("configuration", "expires_at"),
         ),
     )
     return await sessions.open_for_order(call.house, call.caller, call.path("order_id"), request)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from kasse.api.configuration_fields import Configuration
 from kasse.api.fields import JsonObject
 from kasse.api.routes import READ_CHECKOUT, Call, Routes
 from kasse.api.wire import Text
@@ -26,25 +27,9 @@ _OURS = ("id", "name", "configuration", "created_at", "updated_at")
 _CARD = {"type": "payment_product_type", "enabled": True}
 
 
-class Countries(msgspec.Struct):
-    preferred_country: Text | None = None
-    allow_countries: list[Text] | None = None
-    deny_countries: list[Text] | None = None
-
-
-class ProfileConfiguration(msgspec.Struct):
-    """What sessions of this profile offer. Providers, such as ``dintero_psp``, and other keys are kept as they are."""
-
-    auto_capture: bool | None = None
-    channel: Text | None = None
-    default_payment_type: Text | None = None
-    theme: JsonObject | None = None
-    countries: Countries | None = None
-
-
 class ProfileRequest(msgspec.Struct):
     configuration: Annotated[
-        ProfileConfiguration,
+        Configuration,
         Meta(
             examples=[
                 {

@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal, Protocol
 import msgspec
 from msgspec import Meta
 
-from kasse.api import fields
-from kasse.api.fields import Configuration, Currency, JsonObject, Quantity, Urls
+from kasse.api import fields, shipping_fields
+from kasse.api.configuration_fields import Configuration, CustomerTypes
+from kasse.api.fields import Currency, JsonObject, Quantity, Urls
 from kasse.api.routes import Call
+from kasse.api.shipping_fields import Shipping, ShippingOption
 from kasse.api.wire import Amount, LineId, Reference, Text, Time, http_url
 from kasse.domain.money import MAX_AMOUNT
 from kasse.domain.refusals import Refusal
@@ -20,7 +22,22 @@ Tax = Annotated[
     float,
     Meta(ge=-MAX_AMOUNT, le=MAX_AMOUNT, description="Minor units, for show only: a fraction is rounded."),
 ]
-CustomerTypes = list[Literal["b2c", "b2b"]]
+
+
+class Group(msgspec.Struct):
+    id: LineId
+    name: Text | None = None
+
+
+class Discount(msgspec.Struct):
+    """For show only: what an item costs has it taken off already."""
+
+    amount: Amount | None = None
+    percentage: float | None = None
+    discount_type: Text | None = None
+    discount_id: Text | None = None
+    description: Text | None = None
+    line_id: LineId | None = None
 
 
 class CheckoutItem(msgspec.Struct):
@@ -34,17 +51,41 @@ class CheckoutItem(msgspec.Struct):
     vat_amount: Tax | None = None
     vat: float | None = None
     type: Literal["physical", "digital", "service", "gift_card", "shipping", "surcharge"] | None = None
+    thumbnail_url: str | None = None
+    groups: list[Group] | None = None
+    unit_volume: float | None = None
+    unit_weight: float | None = None
+    unit_dimensional_weight: float | None = None
+    eligible_for_discount: bool | None = None
+    is_changed: bool | None = None
+    discount_lines: list[Discount] | None = None
+    splits: list[JsonObject] | None = None
+    fee_split: JsonObject | None = None
+    store: JsonObject | None = None
 
 
-class Shipping(msgspec.Struct):
-    amount: Amount
-    id: Reference
-    line_id: LineId
-    title: Text
+class StoreAddress(msgspec.Struct):
+    address_line: Text | None = None
+    address_line_2: Text | None = None
+    postal_code: Text | None = None
+    postal_place: Text | None = None
+    country: Text | None = None
 
 
 class Store(msgspec.Struct):
     id: Reference
+    name: Text | None = None
+    business_name: Text | None = None
+    chain: Text | None = None
+    email: Text | None = None
+    gln: Text | None = None
+    organization_number: Text | None = None
+    phone_number: Text | None = None
+    mcc: Text | None = None
+    bax: Text | None = None
+    terminal_id: Text | None = None
+    payout_destination_id: Text | None = None
+    address: StoreAddress | None = None
 
 
 class OrderUpdate(msgspec.Struct):
@@ -63,7 +104,9 @@ class OrderUpdate(msgspec.Struct):
     billing_address: fields.Address | None = None
     store: Store | None = None
     discount_codes: list[Text] | None = None
-    discount_lines: list[JsonObject] | None = None
+    discount_lines: list[Discount] | None = None
+    gift_cards: list[JsonObject] | None = None
+    payout_destination_id: Text | None = None
 
 
 class CheckoutOrder(OrderUpdate, kw_only=True):
@@ -92,7 +135,7 @@ class DiscountCodes(msgspec.Struct):
     callback_url: str | None = None
 
 
-class Express(fields.Express):
+class Express(shipping_fields.Express):
     """Express checkout; without options, the merchant's server says what they are."""
 
     discount_codes: DiscountCodes | None = None
@@ -108,6 +151,21 @@ class ShownMerchant(msgspec.Struct):
     website: Text | None = None
     email: Text | None = None
     phone_number: Text | None = None
+    merchant_category_code: Text | None = None
+    platform_type: Literal["aggregator", "marketplace"] | None = None
+    country: Text | None = None
+    postal_code: Text | None = None
+    postal_place: Text | None = None
+    address_line: Text | None = None
+    address_line_2: Text | None = None
+
+
+class Customer(msgspec.Struct):
+    customer_id: Annotated[int | str, Meta(description="Your own id for the customer.")] | None = None
+    email: Text | None = None
+    phone_number: Text | None = None
+    tokens: JsonObject | None = None
+    gift_cards: JsonObject | None = None
 
 
 class NewSession(msgspec.Struct, kw_only=True):
@@ -117,7 +175,7 @@ class NewSession(msgspec.Struct, kw_only=True):
     order: CheckoutOrder
     expires_at: Time | None = None
     express: Express | None = None
-    customer: JsonObject | None = None
+    customer: Customer | None = None
     merchant: ShownMerchant | None = None
     metadata: Metadata | None = None
     checkboxes: list[Checkbox] | None = None
@@ -134,15 +192,16 @@ class CreateProfileSession(NewSession, kw_only=True):
 class CreatePlainSession(NewSession, kw_only=True):
     """A session with settings of its own in place of a profile's."""
 
-    configuration: JsonObject
+    configuration: Configuration
 
 
 class ExpressUpdate(msgspec.Struct):
-    shipping_options: list[fields.ShippingOption] | None = None
+    shipping_options: list[ShippingOption] | None = None
     shipping_mode: Literal["shipping_required", "shipping_not_required"] | None = None
     customer_types: CustomerTypes | None = None
     discount_codes: DiscountCodes | None = None
     shipping_address_callback_url: str | None = None
+    default_different_billing_shipping_address: CustomerTypes | None = None
 
 
 class UpdateSession(msgspec.Struct):
@@ -151,7 +210,7 @@ class UpdateSession(msgspec.Struct):
     order: OrderUpdate | None = None
     express: ExpressUpdate | None = None
     remove_lock: bool = True
-    customer: JsonObject | None = None
+    customer: Customer | None = None
     discount_codes: list[Text] | None = None
 
 
@@ -170,7 +229,23 @@ def order_said(raw: Mapping[str, Any]) -> JsonObject | None:
     said |= _whole_tax(order or {})
     if said.get("items") is not None:
         said["items"] = [_whole_tax(item) for item in said["items"]]
+    if said.get("shipping_option") is not None:
+        said["shipping_option"] = _whole_tax(said["shipping_option"])
     return said
+
+
+def said_besides(raw: Mapping[str, Any], *known: str) -> JsonObject:
+    """What a new session was told besides the fields that the house keeps in its own way."""
+    said = fields.given(raw, *known, *fields.SESSION_READ_ONLY)
+    return {**said, "express": express_said(raw)} if "express" in said else said
+
+
+def express_said(raw: Mapping[str, Any]) -> JsonObject | None:
+    """The express settings as they were sent."""
+    express: JsonObject | None = raw.get("express")
+    if not express or not express.get("shipping_options"):
+        return express
+    return {**express, "shipping_options": [_whole_tax(option) for option in express["shipping_options"]]}
 
 
 def _whole_tax(line: Mapping[str, Any]) -> JsonObject:

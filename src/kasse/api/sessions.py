@@ -100,15 +100,15 @@ async def _create(
     call.flag("include_session")  # a wrong one is told before anything is done
     fields.currency(body.order.currency, "/order/currency")
     session_fields.check_express(body.express, body.order.items or ())
-    in_app = (body.configuration or {}).get("channel") == "in_app"
+    in_app = body.configuration is not None and body.configuration.channel == "in_app"
     request = DirectRequest(
         order=checkout.with_line_ids(session_fields.order_said(call.raw) or {}),
         profile_id=profile_id,
         url=fields.session_url(body.url, all_required=False, in_app=in_app),
-        configuration=body.configuration,
+        configuration=call.raw.get("configuration"),
         expires_at=body.expires_at,
         strict_amounts="strict-session-amounts" in session_fields.toggles(call),
-        given=fields.given(call.raw, *_OWN_FIELDS, *fields.SESSION_READ_ONLY),
+        given=session_fields.said_besides(call.raw, *_OWN_FIELDS),
     )
     return await sessions.open_direct(call.house, call.caller, request)
 
@@ -182,8 +182,8 @@ async def update(call: Call) -> PaymentSession:
     session_fields.check_express(body.express, (body.order.items if body.order else None) or ())
     change = Update(
         order=session_fields.order_said(call.raw),
-        express=call.raw.get("express"),
-        customer=body.customer,
+        express=session_fields.express_said(call.raw),
+        customer=call.raw.get("customer"),
         strict="strict-session-amounts" in session_fields.toggles(call),
     )
     return await session_updates.update(

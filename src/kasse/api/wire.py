@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
@@ -181,7 +181,7 @@ def _refusal(text: str, value: Any, type_: type) -> Refusal:
         path = pointer("", *steps, missing.group("field"))
         return Refusal("missing_field", f"expected {missing.group('field')} at {path}, got nothing", path=path)
     path = pointer("", *steps)
-    choices = _choices(inspect.type_info(type_), steps)
+    choices = _choices(_type_info(type_), steps)
     if choices and not got:
         expected = either(repr(choice) for choice in choices)
     else:
@@ -205,6 +205,12 @@ def _steps(path: str, value: Any, got: str) -> list[str]:
 
 def _inside(value: Any, step: str) -> Any:
     return value[int(step)] if isinstance(value, list) else value[step]
+
+
+@cache
+def _type_info(type_: type) -> inspect.Type:
+    """Remembered: bodies are many, the types that they are checked against few, and looking into one takes long."""
+    return inspect.type_info(type_)
 
 
 def _choices(info: inspect.Type, steps: list[str]) -> list[Any]:

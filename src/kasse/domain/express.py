@@ -214,6 +214,9 @@ def _option(option: dict[str, Any], name: str) -> dict[str, Any]:
     for field in ("id", "line_id"):
         if not isinstance(option.get(field), str | int) or option[field] in ("", True, False):
             raise callback_failed(f"its {name}.{field} is missing or no text")
+    countries = option.get("countries")
+    if countries is not None and not (isinstance(countries, list) and all(isinstance(each, str) for each in countries)):
+        raise callback_failed(f"its {name}.countries is no list of countries")
     amount = _amount(option.get("amount"), f"{name}.amount")
     if amount < 0:
         raise callback_failed(f"its {name}.amount is {amount}")

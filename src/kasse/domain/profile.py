@@ -105,8 +105,10 @@ def check_configuration(configuration: dict[str, Any], path: str = "/configurati
     Raises ``Refusal`` (wrong_value): a ``default_payment_type`` that is not enabled, a country that is both allowed
     and denied, an ``auto_capture`` that is neither yes nor no, a channel or type of customer that there is not, a
     colour or radius of the ``theme`` that is none (they go into the style of the payer's page), a way to ``publish``
-    the link that there is not.
+    the link that there is not. Raises wrong_type for a provider that is no object, and for a method of one that is
+    none, or whose ``enabled`` is neither yes nor no: nobody could tell whether it was meant to be on.
     """
+    _check_methods(configuration, path)
     _check_theme(configuration.get("theme"), f"{path}/theme")
     _check_publish(configuration.get("publish"), f"{path}/publish")
     for name, possible in _CHOICES.items():
@@ -133,6 +135,29 @@ def check_configuration(configuration: dict[str, Any], path: str = "/configurati
                 f"expected no country in both lists, got {str(both[0])[:10]!r}",
                 path=f"{path}/countries/deny_countries",
             )
+
+
+def _check_methods(configuration: dict[str, Any], path: str) -> None:
+    for provider in sorted(_PROVIDERS & configuration.keys()):
+        products = configuration[provider]
+        if not isinstance(products, dict):
+            raise _wrong_type("an object", products, f"{path}/{provider}")
+        for name, settings in products.items():
+            where = f"{path}/{provider}/{name}"
+            if name == "type" and not isinstance(settings, str):
+                raise _wrong_type("a string", settings, where)
+            if name in ("type", "enabled") or isinstance(settings, str):
+                continue
+            if not isinstance(settings, dict):
+                raise _wrong_type("an object", settings, where)
+            if not isinstance(settings.get("type"), str | None):
+                raise _wrong_type("a string", settings["type"], f"{where}/type")
+            if not isinstance(settings.get("enabled"), bool | None):
+                raise _wrong_type("true or false", settings["enabled"], f"{where}/enabled")
+
+
+def _wrong_type(expected: str, got: Any, path: str) -> Refusal:
+    return Refusal("wrong_type", f"expected {expected} at {path}, got {str(got)[:60]!r}", path=path)
 
 
 def _check_theme(theme: Any, path: str) -> None:
