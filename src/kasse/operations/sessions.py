@@ -17,6 +17,7 @@ from kasse.domain.money import MAX_AMOUNT
 from kasse.domain.order import Line
 from kasse.domain.paging import Page, SessionFilters
 from kasse.domain.profile import (
+    Profile,
     check_configuration,
     merged,
     offers_everything,
@@ -56,8 +57,10 @@ async def open_for_order(house: House, caller: Caller, order_id: str, request: S
 
     async def decide(loads: Loads) -> tuple[PaymentSession, Sequence[Record]]:
         now = house.clock.now(caller.account_id)
-        state = await orders.load(loads, caller.account_id, order_id, wanted)
-        configuration = await _configuration(house, loads, caller.account_id, request)
+        state, configuration = await loads.together(
+            orders.load(loads, caller.account_id, order_id, wanted),
+            _configuration(house, loads, caller.account_id, request),
+        )
         items = rules.choose(state, request.items)
         session = _for_order(house, caller, state, items, request, configuration, now)
         step = history.advance(state, SessionOpened(session.id, items), caller, house.ids.uuid(), now)
@@ -211,10 +214,8 @@ async def _configuration(
 
     Raises ``Refusal``: unknown_profile, wrong_value.
     """
-    account = await loads.account(account_id)
-    own = request.profile_id is None
-    profile = None if request.profile_id is None else await loads.profile(account_id, request.profile_id)
-    if account is None or (profile is None and not own):
+    account, profile = await loads.together(loads.account(account_id), _profile(loads, account_id, request.profile_id))
+    if account is None or (profile is None and request.profile_id is not None):
         raise Refusal(
             "unknown_profile",
             f"expected the id of a profile of this account, such as default, got {str(request.profile_id)[:100]!r}",
@@ -227,6 +228,10 @@ async def _configuration(
     found = merged(_every_method(house, account_id), found) if offers_everything(found) else found
     found = with_publish_told(found)
     return {**found, "merchant": _merchant(account, found.get("merchant"), request.given.get("merchant"))}
+
+
+async def _profile(loads: Loads, account_id: str, profile_id: str | None) -> Profile | None:
+    return None if profile_id is None else await loads.profile(account_id, profile_id)
 
 
 def _every_method(house: House, account_id: str) -> dict[str, Any]:
