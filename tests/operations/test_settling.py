@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from kasse.operations import payments, sessions, settling, transactions, verific
 from kasse.operations.transactions import OperationRequest
 from kasse.store.port import Loads
 from tests.operations.conftest import ACCOUNT, Merchant
+from tests.running import PATIENCE_S
 
 NEVER_ARRIVES, ANSWER_LOST = "5100000000000008", "4100000000000001"
 CAPTURE_LOST, CAPTURE_NEVER_ARRIVES = "4100000000000019", "5100000000000016"
@@ -53,6 +55,30 @@ async def test_a_payment_whose_answer_was_lost_is_found(merchant: Merchant) -> N
     await merchant.settle()
     assert (await merchant.transaction(unknown.transaction.id)).status == "AUTHORIZED"
     assert (await merchant.state(order)).sums[1].authorized == 1000
+
+
+async def test_a_look_up_that_is_not_answered_holds_up_no_other(
+    merchant: Merchant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = await merchant.order(1000, 1000)
+    first, second = [
+        (await merchant.pay(await merchant.session(order, line), ANSWER_LOST)).transaction.id for line in (1, 2)
+    ]
+    look_up, second_is_settled = Sandbox.look_up, asyncio.Event()
+
+    async def one_waits(self: Sandbox, kind: CallKind, instruction: Instruction) -> LookedUp:
+        if instruction.key == first:
+            await second_is_settled.wait()
+        return await look_up(self, kind, instruction)
+
+    monkeypatch.setattr(Sandbox, "look_up", one_waits)
+    settling_all = asyncio.create_task(merchant.settle())
+    async with asyncio.timeout(PATIENCE_S):
+        while (await merchant.transaction(second)).status != "AUTHORIZED":
+            await asyncio.sleep(0.01)
+    second_is_settled.set()
+    await settling_all
+    assert (await merchant.transaction(first)).status == "AUTHORIZED"
 
 
 @pytest.mark.parametrize("card", [CAPTURE_LOST, CAPTURE_NEVER_ARRIVES])

@@ -5,6 +5,7 @@ Source: design, section 4; checkout reference, section 6.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -261,8 +262,9 @@ async def settle_due(house: House, limit: int = 20) -> int:
         lease = now + timedelta(seconds=2 * house.settings.gateway_timeout)
         taken: list[tuple[GatewayCall, Transaction]] = []
         records: list[Record] = []
-        for call in await loads.due_gateway_calls(now, limit):
-            transaction = await loads.transaction(call.account_id, call.transaction_id)
+        calls = await loads.due_gateway_calls(now, limit)
+        found = await loads.together(*(loads.transaction(call.account_id, call.transaction_id) for call in calls))
+        for call, transaction in zip(calls, found, strict=True):
             if transaction is None:
                 continue
             if call.state == "scheduled":
@@ -279,10 +281,14 @@ async def settle_due(house: House, limit: int = 20) -> int:
         return taken, records
 
     due = await house.store.change(decide)
-    for call, transaction in due:
-        try:
-            await look_up(house, call, transaction)
-        except Exception as error:
-            # One that goes wrong is tried again when its lease is over, and keeps nobody else waiting.
-            _log.error("look_up_failed", gateway=call.gateway, kind=call.kind, key=call.key, exc_info=error)
+    # Side by side: of a gateway that does not answer the others would have to wait for every call.
+    await asyncio.gather(*(_look_up_alone(house, call, transaction) for call, transaction in due))
     return len(due)
+
+
+async def _look_up_alone(house: House, call: GatewayCall, transaction: Transaction) -> None:
+    """One that goes wrong is tried again when its lease is over, and keeps nobody else waiting."""
+    try:
+        await look_up(house, call, transaction)
+    except Exception as error:
+        _log.error("look_up_failed", gateway=call.gateway, kind=call.kind, key=call.key, exc_info=error)

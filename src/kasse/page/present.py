@@ -95,8 +95,7 @@ async def see(house: House, account_id: str, session_id: str) -> Seen:
 
 async def _look(house: House, account_id: str, session_id: str) -> Seen:
     async def query(loads: Loads) -> tuple[PaymentSession, str, Refusal | None]:
-        session = await loads.session(account_id, session_id)
-        account = await loads.account(account_id)
+        session, account = await loads.together(loads.session(account_id, session_id), loads.account(account_id))
         if session is None or account is None:
             raise Refusal("session_not_found", "there is no such session")
         return session, account.name, await _in_the_way(loads, session)
