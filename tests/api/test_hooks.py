@@ -88,6 +88,7 @@ def test_a_new_subscription_is_sent_a_ping_with_itself(shop: Shop, receiver: Rec
     assert (request.method, request.headers["event"]) == ("POST", "ping")
     assert request.url.endswith("/hook?a=b")
     assert request.headers["Content-Type"].startswith("application/json")
+    assert request.headers["User-Agent"] == f"Dintero-Hook/{made['id'][:8]}"
     assert body["event_delivery"] == request.headers["event-delivery"]
     assert (body["account_id"], body["event"], body["id"]) == (shop.account_id, "ping", made["id"])
     assert body["config"] == made["config"]

@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from kasse.api.fields import JsonObject, present
 from kasse.api.routes import WRITE_CHECKOUT, Answer, Call, Routes
-from kasse.api.wire import Reference, Time
+from kasse.api.wire import Reference, Time, utc
 from kasse.domain.access import ApiKey, SignatureSecret
 from kasse.domain.hooks import webhook_secret
 from kasse.domain.paging import Page
@@ -127,7 +127,9 @@ class ApiKeyReply(msgspec.Struct, kw_only=True):
 )
 async def create_key(call: Call) -> Answer:
     asked: ApiKeyRequest = call.body
-    return _with_key(*await api_keys.create(call.house, call.caller, asked.name, asked.api_key, asked.expires_at))
+    return _with_key(
+        *await api_keys.create(call.house, call.caller, asked.name, asked.api_key, utc(asked.expires_at, "/expires_at"))
+    )
 
 
 @routes(

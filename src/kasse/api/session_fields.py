@@ -236,8 +236,8 @@ def order_said(raw: Mapping[str, Any]) -> JsonObject | None:
 
 def said_besides(raw: Mapping[str, Any], *known: str) -> JsonObject:
     """What a new session was told besides the fields that the house keeps in its own way."""
-    said = fields.given(raw, *known, *fields.SESSION_READ_ONLY)
-    return {**said, "express": express_said(raw)} if "express" in said else said
+    said = fields.given(raw, *known, "express", *fields.SESSION_READ_ONLY)
+    return {**said, **fields.present(express=express_said(raw))}
 
 
 def express_said(raw: Mapping[str, Any]) -> JsonObject | None:

@@ -11,6 +11,7 @@ from kasse.api import fields, lists, session_fields
 from kasse.api.fields import JsonObject, present
 from kasse.api.routes import READ_CHECKOUT, WRITE_CHECKOUT, Call, Routes
 from kasse.api.session_fields import CreatePlainSession, CreateProfileSession, UpdateSession
+from kasse.api.wire import utc
 from kasse.domain import checkout
 from kasse.domain.paging import Page, SessionFilters
 from kasse.domain.session import PaymentSession, SessionEvent
@@ -106,7 +107,7 @@ async def _create(
         profile_id=profile_id,
         url=fields.session_url(body.url, all_required=False, in_app=in_app),
         configuration=call.raw.get("configuration"),
-        expires_at=body.expires_at,
+        expires_at=utc(body.expires_at, "/expires_at"),
         strict_amounts="strict-session-amounts" in session_fields.toggles(call),
         given=session_fields.said_besides(call.raw, *_OWN_FIELDS),
     )

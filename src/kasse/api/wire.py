@@ -9,7 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
@@ -255,6 +255,14 @@ def line_id(value: int | str, path: str) -> int:
         return int(value)
     shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
     raise Refusal("wrong_type", f"expected an integer or the same as a string, got {shown}", path=path)
+
+
+def utc(time: datetime | None, path: str) -> datetime | None:
+    """The same moment in UTC, as answers tell it. Raises ``Refusal`` (wrong_value)."""
+    try:
+        return None if time is None else time.astimezone(UTC)
+    except OverflowError:
+        raise Refusal("wrong_value", f"expected a year from 1 to 9999 in UTC, got {time}", path=path) from None
 
 
 def http_url(url: str, path: str) -> str:

@@ -67,13 +67,14 @@ def question_headers(
 
 
 def headers(delivery: Delivery, keys: Keys, timestamp: int, body: bytes | None) -> dict[str, str]:
-    """The headers of the next try."""
+    """The headers of the next try. Webhooks come from a documented ``User-Agent`` (auth reference, 12b)."""
     found = {"event-delivery": delivery.id, "webhook-id": delivery.id, "webhook-timestamp": str(timestamp)}
     if delivery.method == "POST":
         found["Content-Type"] = "application/json; charset=utf-8"
     secrets = keys.secrets
     if keys.subscription is not None:
         found["event"] = delivery.event
+        found["User-Agent"] = f"Dintero-Hook/{keys.subscription.id[:8]}"
         if keys.subscription.secret is not None:
             secrets = (keys.subscription.secret,)
             found["event-signature"] = event_signature(keys.subscription.secret, body or b"")

@@ -38,8 +38,9 @@ class Update(msgspec.Struct, frozen=True):
 def updated(session: PaymentSession, update: Update) -> PaymentSession:
     """The session as the merchant wants it.
 
-    Its amount is what the items and the chosen shipping add up to: clients send one without the shipping. The lines of
-    an order of ours stay what they are; a session of one may get other shipping, addresses and words.
+    Its amount is what the items and the chosen shipping add up to: clients send one without the shipping. That of a
+    partial payment is what the merchant says, or said before. The lines of an order of
+    ours stay what they are; a session of one may get other shipping, addresses and words.
     Raises ``Refusal``: wrong_value, wrong_state (express options for a session that is not express), duplicate_line,
     amount_mismatch, amount_not_positive.
     """
@@ -59,6 +60,7 @@ def updated(session: PaymentSession, update: Update) -> PaymentSession:
     order = checkout.with_line_ids(order)
     order = _with_amount(changed.checkout_order, order, given, update)
     order = _with_offered(changed, order, given, update)
+    _check_options(changed, order, update)
     checkout.check_amount(order, strict=update.strict)
     if update.customer:
         customer = {**(changed.given.get("customer") or {}), **update.customer}
@@ -113,10 +115,11 @@ def _of_order(session: PaymentSession, order: dict[str, Any], given: Mapping[str
 def _with_amount(
     before: Mapping[str, Any], order: dict[str, Any], given: Mapping[str, Any], update: Update
 ) -> dict[str, Any]:
-    if given.get("amount") is not None and (update.strict or order.get("partial_payment") is True):
+    partial = order.get("partial_payment") is True
+    if given.get("amount") is not None and (update.strict or partial):
         return order
     told = given.get("amount") is not None or given.get("items") is not None
-    if told and order.get("items"):
+    if told and order.get("items") and not partial:
         return {**order, "amount": checkout.total(order)}
     if given.get("amount") is None:
         # What is charged beside the shipping stays.
@@ -143,6 +146,23 @@ def _with_offered(
             )
         return order
     return checkout.with_shipping(order, same[0] if same else None)
+
+
+def _check_options(session: PaymentSession, order: Mapping[str, Any], update: Update) -> None:
+    """What is on offer has other line ids than the items, whichever of both the update has changed.
+
+    Raises ``Refusal`` (duplicate_line).
+    """
+    said = (update.express or {}).get("shipping_options") is not None
+    places = {item["line_id"]: f"/order/items/{n}/line_id" for n, item in enumerate(order.get("items") or ())}
+    for n, option in enumerate((express_of(session) or {}).get("shipping_options") or ()):
+        line_id = str(option["line_id"])
+        if line_id in places:
+            raise Refusal(
+                "duplicate_line",
+                f"expected each line_id once, among items and shipping options, got {line_id[:100]!r} again",
+                path=f"/express/shipping_options/{n}/line_id" if said else places[line_id],
+            )
 
 
 def _names(option: Mapping[str, Any]) -> tuple[str, str]:

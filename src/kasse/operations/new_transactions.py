@@ -85,4 +85,6 @@ def _metadata(session: PaymentSession, gateway: str) -> dict[str, Any]:
             found[told] = merchant[name]
     if session.checkout_order.get("event_reference") is not None:
         found["event_reference"] = session.checkout_order["event_reference"]
-    return {**found, "session:profile_id": session.profile_id, "gateway:id": gateway}
+    if session.profile_id:
+        found["session:profile_id"] = session.profile_id
+    return {**found, "gateway:id": gateway}
