@@ -7,23 +7,27 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from kasse.gateways.sandbox import WALLET
-from tests.api.test_methods import enable
+from kasse.domain.transaction import PaymentError
+from kasse.gateways.port import Answer, Declined, Instruction
+from kasse.gateways.sandbox import WALLET, Sandbox
+from tests.api.test_methods import EXTERNAL, enable
 from tests.running import PATIENCE_S, Json, Running, Shop
 
 APP = "fjordapp://paid?cart=7&initial_recipient=merchant"
 CHALLENGE = "4000100000000000"
 
 
-def opened(shop: Shop, return_url: str = APP, channel: str = "in_app") -> Json:
+def opened(
+    shop: Shop, return_url: str = APP, channel: str = "in_app", amount: int = 1000, **configuration: object
+) -> Json:
     return shop.ok(
         "POST",
         "/v1/sessions-profile",
         {
             "profile_id": "default",
             "url": {"return_url": return_url},
-            "order": {"amount": 1000, "currency": "NOK", "merchant_reference": "app-1"},
-            "configuration": {"channel": channel},
+            "order": {"amount": amount, "currency": "NOK", "merchant_reference": "app-1"},
+            "configuration": {"channel": channel, **configuration},
         },
     )
 
@@ -43,6 +47,11 @@ def answered(action_url: str, answer: str) -> str:
     return back.headers["Location"]
 
 
+def ask(shop: Shop, session: Json, paying: Json) -> str:
+    """Where the outcome of a payment is asked for."""
+    return f"{shop.base_url}/v1/sessions/{session['id']}/redirect/{paying['transaction_id']}"
+
+
 @pytest.mark.parametrize("method", ["card", "wallet"])
 def test_an_app_gets_its_payer_first_and_asks_until_it_is_told(server: Running, shop: Shop, method: str) -> None:
     enable(server, shop, WALLET)
@@ -52,15 +61,15 @@ def test_an_app_gets_its_payer_first_and_asks_until_it_is_told(server: Running, 
     page = requests.get(paying["action_url"], timeout=PATIENCE_S)
     assert "form-action * fjordapp:" in page.headers["Content-Security-Policy"]
 
-    ask = f"{shop.base_url}/v1/sessions/{session['id']}/redirect/{paying['transaction_id']}"
-    undecided = asked(ask)
+    asking = ask(shop, session, paying)
+    undecided = asked(asking)
     assert (undecided.status_code, undecided.json()["session_id"]) == (202, session["id"])
 
     back = answered(paying["action_url"], "approve")
     assert back.startswith("fjordapp://paid?")
     assert query(back) == {
         **{"cart": "7", "initial_recipient": "merchant", "merchant_reference": "app-1"},
-        **{"session_id": session["id"], "payment_return_url": ask},
+        **{"session_id": session["id"], "payment_return_url": asking},
     }
     told = asked(query(back)["payment_return_url"])
     assert told.status_code == 302
@@ -88,8 +97,42 @@ def test_an_app_is_told_of_a_cancelled_session_and_of_a_refused_payment(shop: Sh
     session = opened(shop)
     paying = shop.pay(session, CHALLENGE)
     shop.ok("POST", f"/v1/sessions/{session['id']}/cancel")
-    ask = f"{shop.base_url}/v1/sessions/{session['id']}/redirect/{paying['transaction_id']}"
-    assert query(asked(ask).headers["Location"])["error"] in ("cancelled", "authorization")
+    told = asked(ask(shop, session, paying))
+    assert query(told.headers["Location"])["error"] in ("cancelled", "authorization")
+
+
+def test_an_app_is_told_that_the_issuer_refused(shop: Shop) -> None:
+    session = opened(shop, amount=9_950_500)  # the payer confirms, then the issuer says 05
+    paying = shop.pay(session, CHALLENGE)
+    back = answered(paying["action_url"], "approve")
+    told = query(asked(query(back)["payment_return_url"]).headers["Location"])
+    assert told["error"] == "failed"
+    assert "transaction_id" not in told
+    assert shop.transaction(paying["transaction_id"])["status"] == "FAILED"
+
+
+def test_an_app_is_told_that_the_automatic_capture_failed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(sandbox: Sandbox, instruction: Instruction) -> Answer:
+        return Declined(PaymentError("not today", type=("ISSUER_ERROR",)))
+
+    session = opened(shop, auto_capture=True)
+    paying = shop.pay(session, CHALLENGE)
+    back = answered(paying["action_url"], "approve")
+    with monkeypatch.context() as patched:
+        patched.setattr(Sandbox, "capture", refuse)
+        told = query(asked(query(back)["payment_return_url"]).headers["Location"])
+    assert told["error"] == "capture"
+    assert told["transaction_id"] == paying["transaction_id"]
+    assert shop.transaction(paying["transaction_id"])["status"] == "AUTHORIZED"
+
+
+def test_an_app_is_told_of_a_payment_on_hold_as_of_one_that_is_paid(server: Running, shop: Shop) -> None:
+    enable(server, shop, EXTERNAL)
+    session = opened(shop)
+    paid = shop.ok("POST", shop.pay_path(session), {"payment_product_type": EXTERNAL})
+    told = query(asked(ask(shop, session, paid)).headers["Location"])
+    assert (told["transaction_id"], "error" in told) == (paid["transaction_id"], False)
+    assert shop.transaction(paid["transaction_id"])["status"] == "ON_HOLD"
 
 
 def test_the_page_tells_an_app_how_it_went_and_where_to_ask(shop: Shop) -> None:

@@ -101,6 +101,33 @@ def test_a_wallet_that_says_yes_after_the_end_of_the_session_has_paid_nothing(
     assert authorized(late, wallet.order) == []
 
 
+@pytest.fixture
+def silent() -> Iterator[Running]:
+    """A server that does not look up by itself, within a test, what was not answered."""
+    with running(look_up_after=600) as found:
+        yield found
+
+
+def test_a_yes_that_comes_to_light_after_the_end_of_the_session_is_given_back(silent: Running) -> None:
+    shop = silent.shop()
+    clock(shop, "stop", {"at": NOON})
+    order = shop.order(1000)
+    session = shop.session(order)
+    answer_lost = shop.call("POST", shop.pay_path(session), {"card": "4100000000000001"})
+    transaction_id = answer_lost.json()["transaction_id"]
+    assert shop.transaction(transaction_id)["status"] == "UNKNOWN"
+    clock(shop, "move", {"by": DAY + 1})
+    assert shop.transaction(transaction_id)["status"] == "UNKNOWN"
+    # Now the payer comes back, and what the bank has said is found out.
+    back = f"{shop.base_url}/v1/sessions/{session['id']}/redirect/{transaction_id}"
+    assert "transaction_id" not in requests.get(back, timeout=PATIENCE_S, allow_redirects=False).headers["location"]
+    found = shop.transaction(transaction_id)
+    assert found["status"] == "DECLINED"
+    assert "expired" in found["events"][-1]["error"]["message"]
+    assert authorized(shop, order) == []
+    assert silent.run(verify(silent.house)).difference is None
+
+
 def test_an_order_that_a_wallet_is_about_to_pay_is_not_cancelled(books: Running, late: Shop) -> None:
     wallet = Wallet(books, late)
     late.refused(409, "line_being_paid", "POST", f"orders/{wallet.order['order_id']}/cancel", {})

@@ -10,7 +10,7 @@ import pytest
 
 from kasse.domain.refusals import Refusal
 from kasse.domain.transaction import CallKind, GatewayCall, PaymentError, Transaction, amounts
-from kasse.gateways.port import Answer, Approved, Declined, Instruction, LookedUp, NotFound
+from kasse.gateways.port import Answer, Approved, Declined, Instruction, LookedUp, NoAnswer, NotFound
 from kasse.gateways.sandbox import Sandbox
 from kasse.operations import payments, sessions, settling, transactions, verification
 from kasse.operations.transactions import OperationRequest
@@ -250,3 +250,26 @@ async def test_the_shipping_is_captured_once_and_the_rest_falls_on_the_lines(mer
     await merchant.operate(transaction, "capture", 900)
     assert await merchant.captured(order) == {1: 1000}
     assert (await verification.verify(merchant.house)).difference is None
+
+
+async def test_a_yes_that_arrives_while_a_payment_is_being_released_is_not_recorded(
+    merchant: Merchant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = await merchant.order(1000)
+    session = await merchant.session(order, 1)
+    id = (await merchant.pay(session, CHALLENGE)).transaction.id
+
+    async def void(self: Sandbox, instruction: Instruction) -> Answer:
+        raise NoAnswer
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Sandbox, "void", void)
+        with pytest.raises(Refusal, match="does not answer"):
+            await payments.start_over(merchant.house, ACCOUNT, session.id)
+    # The payer has confirmed in another window, and the answer to that comes last.
+    settled = await settling.settle(merchant.house, ACCOUNT, id, Approved())
+    assert (settled.call.state, settled.transaction.status) == ("closing", "INITIATED")
+    assert (await merchant.state(order)).sums[1].authorized == 0
+    await merchant.settle()
+    assert (await merchant.transaction(id)).status == "DECLINED"
+    assert (await merchant.state(order)).sums[1].claimed == 0
