@@ -214,6 +214,11 @@ def test_what_the_merchants_sum_is_off_becomes_a_correction(shop: Shop, merchant
         ((200, b"{}"), "shipping_options"),
         ((200, b'{"shipping_options": [], "shipping_options": []}'), "twice"),
         ((200, b'{"shipping_options": [{"id": "a", "line_id": "a", "amount": 1, "countries": 7}]}'), "countries"),
+        ((200, b'{"shipping_options": [{"id": "a", "line_id": "a", "amount": 1, "title": []}]}'), "title"),
+        ((200, b'{"shipping_options": [], "order": {"store": 7}}'), "store"),
+        ((200, b'{"shipping_options": [], "order": {"discount_codes": 7}}'), "discount_codes"),
+        ((200, b'{"shipping_options": [], "order": {"merchant_reference_2": []}}'), "merchant_reference_2"),
+        ((200, b'{"shipping_options": [], "order": {"items": [{"amount": 1, "quantity": "x"}]}}'), "quantity"),
         ((200, b'{"shipping_options": [], "x": "' + b"x" * 1024 * 1024 + b'"}'), "longer than"),
     ],
 )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+import requests
 
-from tests.running import Json, Shop
+from tests.asking import merchant_server
+from tests.running import PATIENCE_S, Json, Shop
 
 ITEM: Json = {"line_id": "1", "id": "tea", "amount": 1000, "quantity": 1}
 POST: Json = {"id": "post", "line_id": "ship-1", "amount": 100, "title": "Post", "operator": ""}
@@ -127,3 +129,37 @@ def test_what_is_null_is_no_express_and_no_profile_is_no_profile(shop: Shop) -> 
     paid = shop.transaction(shop.pay(session)["transaction_id"])
     assert "session:profile_id" not in paid["metadata"]
     assert "session:profile_id" not in shop.read_session(session)["metadata"]
+
+
+def test_what_is_null_says_nothing(shop: Shop) -> None:
+    nothing = {provider: None for provider in ("swish", "vipps", "dintero")}
+    session = opened(shop, {"items": [{**ITEM, "quantity": None}]}, configuration=nothing)
+    assert "swish" not in session["configuration"]
+    assert "quantity" not in session["order"]["items"][0]
+    assert requests.get(f"{shop.base_url}/v1/view/{session['id']}", timeout=PATIENCE_S).status_code == 200
+    page = f"/v1/view/{session['id']}/session"
+    shop.ok("POST", f"{page}/lock")
+    shop.ok("PUT", f"/v1/sessions/{session['id']}", {"remove_lock": None})
+    assert "pay_lock" not in shop.ok("GET", page)
+
+
+def test_a_quantity_that_the_merchants_server_leaves_open_is_shown_as_one(shop: Shop) -> None:
+    item = {"line_id": "1", "amount": 1000, "description": "Tea", "quantity": None}
+    with merchant_server() as merchant:
+        merchant.say = lambda asked: {"shipping_options": [], "order": {"amount": 1000, "items": [item]}}
+        express = {"shipping_options": [], "shipping_address_callback_url": merchant.url}
+        session = opened(shop, express=express)
+        page = f"{shop.base_url}/v1/view/{session['id']}"
+        address = {"shipping_address": {"country": "NO", "postal_code": "0150"}}
+        answer = requests.put(f"{page}/session/order/addresses", json=address, timeout=PATIENCE_S)
+        assert answer.status_code == 200
+        assert "quantity" not in answer.json()["order"]["items"][0]
+        assert requests.get(page, timeout=PATIENCE_S).status_code == 200
+
+
+def test_a_session_that_is_cancelled_while_it_is_locked_is_locked_no_more(shop: Shop) -> None:
+    session = opened(shop)
+    page = f"/v1/view/{session['id']}/session"
+    shop.ok("POST", f"{page}/lock")
+    shop.ok("POST", f"/v1/sessions/{session['id']}/cancel")
+    assert "pay_lock" not in shop.ok("GET", page)

@@ -205,11 +205,11 @@ class ExpressUpdate(msgspec.Struct):
 
 
 class UpdateSession(msgspec.Struct):
-    """What a merchant says anew of a session that is not paid. ``remove_lock`` lets the payer go on."""
+    """What a merchant says anew of a session that is not paid. The payer may go on unless ``remove_lock`` is false."""
 
     order: OrderUpdate | None = None
     express: ExpressUpdate | None = None
-    remove_lock: bool = True
+    remove_lock: bool | None = None
     customer: Customer | None = None
     discount_codes: list[Text] | None = None
 
@@ -228,7 +228,7 @@ def order_said(raw: Mapping[str, Any]) -> JsonObject | None:
     said: JsonObject = {} if codes is None else {"discount_codes": codes}
     said |= _whole_tax(order or {})
     if said.get("items") is not None:
-        said["items"] = [_whole_tax(item) for item in said["items"]]
+        said["items"] = [_item_said(item) for item in said["items"]]
     if said.get("shipping_option") is not None:
         said["shipping_option"] = _whole_tax(said["shipping_option"])
     return said
@@ -246,6 +246,11 @@ def express_said(raw: Mapping[str, Any]) -> JsonObject | None:
     if not express or not express.get("shipping_options"):
         return express
     return {**express, "shipping_options": [_whole_tax(option) for option in express["shipping_options"]]}
+
+
+def _item_said(item: Mapping[str, Any]) -> JsonObject:
+    """A quantity that is null is none that was said."""
+    return {name: value for name, value in _whole_tax(item).items() if name != "quantity" or value is not None}
 
 
 def _whole_tax(line: Mapping[str, Any]) -> JsonObject:

@@ -193,7 +193,7 @@ async def update(call: Call) -> PaymentSession:
         call.path("session_id"),
         change,
         without_lock=call.flag("update_without_lock"),
-        remove_lock=body.remove_lock,
+        remove_lock=body.remove_lock is not False,
         force_callback=call.flag("force_shipping_address_callback"),
     )
 

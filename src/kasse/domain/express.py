@@ -6,9 +6,10 @@ Source: checkout reference, sections 3.4, 3.5, 5 and 10.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from kasse.domain import checkout
 from kasse.domain.checkout import CheckoutOrder
@@ -32,6 +33,30 @@ class Reply(msgspec.Struct, frozen=True):
     amount: int | None = None
     items: tuple[dict[str, Any], ...] | None = None
     order: dict[str, Any] = {}
+
+
+class _OptionSaid(msgspec.Struct):
+    """What of an option is read here and on the page, besides its names and price."""
+
+    title: str | None = None
+    operator: str | None = None
+    description: str | None = None
+    countries: list[str] | None = None
+
+
+_Quantity = Annotated[float, Meta(ge=-1e9, le=1e9)] | Annotated[str, Meta(pattern=r"^\d{1,9}(\.\d{1,9})?$(?!\n)")]
+
+
+class _ItemSaid(msgspec.Struct):
+    quantity: _Quantity | None = None
+
+
+class _OrderSaid(msgspec.Struct):
+    merchant_reference_2: str | None = None
+    event_reference: str | None = None
+    discount_codes: list[str] | None = None
+    partial_payment: bool | None = None
+    store: dict[str, Any] | None = None
 
 
 # -- what there is to choose from
@@ -187,6 +212,7 @@ def read_reply(raw: Any) -> Reply:
     if not isinstance(order, dict | None):
         raise callback_failed("its order is no object")
     order = order or {}
+    _check(order, _OrderSaid, "order")
     items = order.get("items")
     try:
         read = checkout.with_line_ids({"items": [] if items is None else _objects(items, "order.items")}, "")
@@ -200,6 +226,13 @@ def read_reply(raw: Any) -> Reply:
     )
 
 
+def _check(said: Any, type_: type[msgspec.Struct], name: str) -> None:
+    try:
+        msgspec.convert(said, type_)
+    except msgspec.ValidationError as error:
+        raise callback_failed(f"in its {name}: {error}") from None
+
+
 def _objects(value: Any, name: str) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         raise callback_failed(f"its {name} is no list of objects")
@@ -207,16 +240,16 @@ def _objects(value: Any, name: str) -> list[dict[str, Any]]:
 
 
 def _item(item: dict[str, Any], n: int) -> dict[str, Any]:
-    return {**item, "amount": _amount(item.get("amount"), f"order.items[{n}].amount")}
+    _check(item, _ItemSaid, f"order.items[{n}]")
+    kept = {name: value for name, value in item.items() if name != "quantity" or value is not None}
+    return {**kept, "amount": _amount(item.get("amount"), f"order.items[{n}].amount")}
 
 
 def _option(option: dict[str, Any], name: str) -> dict[str, Any]:
     for field in ("id", "line_id"):
         if not isinstance(option.get(field), str | int) or option[field] in ("", True, False):
             raise callback_failed(f"its {name}.{field} is missing or no text")
-    countries = option.get("countries")
-    if countries is not None and not (isinstance(countries, list) and all(isinstance(each, str) for each in countries)):
-        raise callback_failed(f"its {name}.countries is no list of countries")
+    _check(option, _OptionSaid, name)
     amount = _amount(option.get("amount"), f"{name}.amount")
     if amount < 0:
         raise callback_failed(f"its {name}.amount is {amount}")

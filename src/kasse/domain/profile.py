@@ -64,7 +64,7 @@ def merged(configuration: dict[str, Any], override: dict[str, Any]) -> dict[str,
     ``default_payment_type`` ends where the request turns that method off and names no other.
     """
     found = _over(configuration, override)
-    for provider in _PROVIDERS & override.keys():
+    for provider in _PROVIDERS & override.keys() & found.keys():
         if isinstance(found[provider], dict):
             found[provider] = _with_types(found[provider])
     turned_off = {*payment_methods(configuration)} - {*payment_methods(found)}

@@ -228,9 +228,11 @@ def require_open(session: PaymentSession, now: datetime) -> None:
 
 
 def lock_at(session: PaymentSession, now: datetime) -> PayLock | None:
-    """The pay lock, unless it has lapsed."""
+    """The pay lock, unless it has lapsed or there is nothing left to lock."""
     lock = session.pay_lock
-    return None if lock is None or now >= lock.started_at + LOCK_LIFETIME else lock
+    if lock is None or session.status != "open":
+        return None
+    return None if now >= lock.started_at + LOCK_LIFETIME else lock
 
 
 def require_shipping(session: PaymentSession) -> None:
