@@ -287,3 +287,16 @@ def test_an_order_made_directly_may_have_several_authorizations(shop: Shop) -> N
     made = shop.ok("POST", f"orders/{order['id']}/authorizations", item)
     shop.refused(400, "missing_field", "POST", f"orders/{order['id']}/captures", item)
     shop.ok("POST", f"orders/{order['id']}/captures", {**item, "authorization_id": made["id"]})
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"customer": {"id": {"a": 1}}},
+        {"store": {"id": []}},
+        {"itinerary": [{"travel_mode": ["train"], "arrival_address": {"id": {}}}]},
+    ],
+)
+def test_an_id_that_is_no_word_is_kept_and_nothing_is_found_by_it(shop: Shop, more: Json) -> None:
+    order = shop.ok("POST", "orders", {"currency": "NOK", "items": [line(1, 1000)], **more})
+    assert list(lost(more, shop.read_order(order))) == []

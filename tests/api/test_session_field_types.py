@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.running import Json, Shop
+from tests.running import Json, Shop, session_request
 
 ADDRESS = {
     **{"first_name": "Kari", "last_name": "Nordmann", "address_line": "Storgata 1", "address_line_2": "3. etasje"},
@@ -196,6 +196,19 @@ def test_a_profile_and_a_session_of_an_order_are_as_strict(shop: Shop) -> None:
             if answer.status_code != 400 or error["path"] != "/" + "/".join(map(str, place)):
                 wrong.append((method, place, answer.status_code, error))
     assert wrong == []
+
+
+@pytest.mark.parametrize("part", ["customer", "merchant", "checkboxes", "express"])
+def test_what_a_session_of_an_order_says_besides_is_as_strict(shop: Shop, part: str) -> None:
+    order = shop.order(1000)
+    kept_too = {part: FULL[part]}
+    if part == "express":
+        kept_too = {part: {**FULL[part], "shipping_options": []}}
+    assert kept(kept_too, shop.read_session(shop.session(order, **kept_too)))
+    for wrong in (7, "x", [7], {"email": 7, "shipping_options": 7}):
+        answer = shop.call("POST", f"orders/{order['order_id']}/sessions", session_request([1], **{part: wrong}))
+        assert answer.status_code == 400, answer.text
+        assert answer.json()["error"]["errors"][0]["path"].startswith(f"/{part}")
 
 
 @pytest.mark.parametrize("value", [True, 7, []])

@@ -12,7 +12,7 @@ from kasse.api.configuration_fields import Configuration
 from kasse.api.fields import JsonObject, Link, Urls, present
 from kasse.api.lists import PAGING
 from kasse.api.routes import READ_SHOPPING, WRITE_SHOPPING, Call, Routes
-from kasse.api.session_fields import Express, check_express, said_besides
+from kasse.api.session_fields import Checkbox, Customer, Express, ShownMerchant, check_express, said_besides
 from kasse.api.shipping_fields import ShippingOption
 from kasse.api.wire import Amount, LineId, Reference, Time, line_id
 from kasse.domain.refusals import Refusal
@@ -46,6 +46,9 @@ class CreateSession(msgspec.Struct):
     configuration: Configuration | None = None
     merchant_reference: Reference | None = None
     shipping_option: ShippingOption | None = None
+    customer: Customer | None = None
+    merchant: ShownMerchant | None = None
+    checkboxes: list[Checkbox] | None = None
     options: JsonObject | None = None
 
 

@@ -286,7 +286,7 @@ def marks(order: Order, lines: Iterable[Line]) -> frozenset[tuple[str, str]]:
     trips = given.get("itinerary")
     for trip in trips if isinstance(trips, list) else [trips]:
         if isinstance(trip, dict):
-            found.add(("itinerary_travel_mode", trip.get("travel_mode")))
+            found.add(("itinerary_travel_mode", _word(trip.get("travel_mode"))))
             found |= {
                 (f"itinerary_{name}", _id_of(trip.get(name))) for name in ("arrival_address", "departure_address")
             }
@@ -294,10 +294,14 @@ def marks(order: Order, lines: Iterable[Line]) -> frozenset[tuple[str, str]]:
 
 
 def _id_of(value: Any) -> Any:
-    """The id of an object, or its name."""
+    """The id of an object, or its name; None where that is no word."""
     if not isinstance(value, dict):
         return value if isinstance(value, str) else None
-    return value.get("id", value.get("name"))
+    return _word(value.get("id", value.get("name")))
+
+
+def _word(value: Any) -> Any:
+    return value if isinstance(value, str | int | float) else None
 
 
 UPDATABLE = (

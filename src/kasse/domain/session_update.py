@@ -63,7 +63,8 @@ def updated(session: PaymentSession, update: Update) -> PaymentSession:
     _check_options(changed, order, update)
     checkout.check_amount(order, strict=update.strict)
     if update.customer:
-        customer = {**(changed.given.get("customer") or {}), **update.customer}
+        before = changed.given.get("customer")
+        customer = {**(before if isinstance(before, dict) else {}), **update.customer}
         changed = msgspec.structs.replace(changed, given={**changed.given, "customer": customer})
     return with_order(changed, order)
 
