@@ -349,7 +349,7 @@ def test_a_session_with_an_order_of_its_own_is_paid_like_any_other(shop: Shop) -
     assert set(made) == {"id", "url", "session"}
     assert made["session"] == shop.read_session(made)
     order = made["session"]["order"]
-    assert order["items"] == [{"line_id": "a", "amount": 1000, "quantity": 1.5, "tax_rate": 25}]
+    assert order["items"] == [{"line_id": "a", "amount": 1000, "quantity": 1.5, "tax_rate": 25, "version": 1}]
     assert order["shipping_option"]["line_id"] == "9"
     paid = shop.pay(made)
     transaction = shop.transaction(paid["transaction_id"])
