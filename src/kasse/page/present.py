@@ -257,7 +257,7 @@ def _line(item: Mapping[str, Any], currency: str, language: str, words: Mapping[
     description = item.get("description") or item.get("title") or item.get("id") or item.get("line_id")
     if str(item.get("id") or "").startswith(CORRECTION):
         description = words["express_correction"]
-    quantity = item.get("quantity", 1)
+    quantity = item.get("quantity") or 1
     return PageLine(
         str(description), quantity_text(Decimal(str(quantity)), language), money(item["amount"], currency, language)
     )
