@@ -72,6 +72,21 @@ def test_the_payer_pays_in_a_window_of_its_own(payer: Payer, demo: str) -> None:
     is_thanked(payer)
 
 
+def test_the_window_speaks_as_the_frame_does(payer: Payer, demo: str) -> None:
+    checks_out(payer, demo, "In a window of its own")
+    button, frame = payer.page.locator("#checkout > button"), payer.page.frame_locator("iframe")
+    frame.get_by_role("link", name="Norsk").click()
+    expect(button).to_have_text("Betal 1\xa0422,30\xa0kr")
+    with payer.page.expect_popup() as opening:
+        button.click()
+    window = Payer(payer.context, opening.value, payer.complaints, payer.hosts)
+    expect(window.page.locator("html[lang=nb]")).to_be_attached()
+    window.page.get_by_role("link", name="Deutsch").click()
+    expect(frame.locator("html[lang=de]")).to_be_attached()
+    window.pay(PAID)
+    is_thanked(payer)
+
+
 def test_express_asks_the_shop_what_shipping_costs(demo: str, server: Running) -> None:
     form = {"quantity-1": "1", "quantity-2": "0", "way": "redirect", "express": "yes"}
     answer = requests.post(demo, form, timeout=PATIENCE_S, allow_redirects=False)

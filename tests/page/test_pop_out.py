@@ -64,13 +64,19 @@ def test_the_button_of_the_shop_follows_the_amount(shopping: Shopping, payer: Pa
     session = shopping.direct_session()
     cart = opens(shopping, payer, session=session)
     expect(cart.pop_out_button).to_have_text("Pay NOK\xa0100.00")
+    looks = "each => [getComputedStyle(each).backgroundColor, getComputedStyle(each).cursor]"
+    pressable = cart.pop_out_button.evaluate(looks)
     cart.page.evaluate("checkout.lockSession()")
     expect(cart.pop_out_button).to_be_disabled()
+    expect(cart.pop_out_button).to_have_css("cursor", "default")
+    expect(cart.pop_out_button).not_to_have_css("background-color", pressable[0])
     changed = {"order": {"amount": 12_500, "items": [shopping.item(12_500)]}}
     shopping.shop.ok("PUT", f"/v1/sessions/{session['id']}", changed)
     cart.page.evaluate("checkout.refreshSession()")
     expect(cart.pop_out_button).to_have_text("Pay NOK\xa0125.00")
     expect(cart.pop_out_button).to_be_enabled()
+    expect(cart.pop_out_button).to_have_css("background-color", pressable[0])
+    expect(cart.pop_out_button).to_have_css("cursor", pressable[1])
     expect(cart.frame.locator("[data-pop-out-place]")).to_have_text("Pay NOK\xa0125.00")
     # The merchant alone, without the shop's page knowing.
     changed = {"order": {"amount": 7_500, "items": [shopping.item(7_500)]}}

@@ -11,9 +11,10 @@
   let popOut = null;
   let loaded = () => {};
   let over = false;
+  let language = null;
 
   function address(more) {
-    return `${endpoint}/?${new URLSearchParams({ sdk: "kasse-demo", sid, ...more })}`;
+    return `${endpoint}/?${new URLSearchParams({ sdk: "kasse-demo", sid, ...(language && { language }), ...more })}`;
   }
 
   function note(who, message) {
@@ -34,6 +35,7 @@
     popOut?.close();
     button?.remove();
     const result = new URLSearchParams({ sid, sdk: "kasse-demo" });
+    if (language) result.set("language", language);
     for (const name of ["merchant_reference", "transaction_id", "error"]) if (message[name]) result.set(name, message[name]);
     frame.src = `${endpoint}/embedResult/?${result}`;
     location.assign(message.href);
@@ -67,8 +69,15 @@
     Object.assign(button.style, message.styles, { top, left, right });
   }
 
+  // The pop-out speaks as the frame does, and the other way round.
+  function speak(message, source) {
+    language = message.language;
+    if (source === popOut) say(frame.contentWindow, { type: "SetLanguage", language });
+  }
+
   const answers = {
     HeightChanged: ({ height }) => { frame.style.height = `${height}px`; },
+    LanguageChanged: speak,
     ScrollToTop: () => frame.scrollIntoView(),
     TopLevelNavigation: ({ href }) => location.assign(href),
     SessionNotFound: () => location.assign("/demo/"),
@@ -87,7 +96,7 @@
     if (event.origin !== endpoint || !known || message?.sid !== sid) return;
     note(event.source === popOut ? "pop-out" : "page", message);
     if (message.mid) event.source.postMessage({ ack: message.mid }, endpoint);
-    if (Object.hasOwn(answers, message.type)) answers[message.type](message);
+    if (Object.hasOwn(answers, message.type)) answers[message.type](message, event.source);
   });
 
   frame.title = "Payment";

@@ -158,23 +158,27 @@
     if (!isLauncher || !place) return;
     const { top, left, right, height, width } = place.getBoundingClientRect();
     const style = getComputedStyle(place);
+    const disabled = isOpen || Boolean(kasse.held);
+    const mine = (name) => style.getPropertyValue(name).trim();
+    // What cannot be pressed looks so. There is no opacity among the styles.
+    const background = disabled ? `color-mix(in srgb, ${style.backgroundColor} 60%, ${mine("--surface")})` : style.backgroundColor;
     const look = {
       top: String(top + scrollY),
       left: String(left),
       right: String(document.documentElement.clientWidth - right),
-      disabled: String(isOpen || Boolean(kasse.held)),
+      disabled: String(disabled),
       styles: {
         width: `${width}px`,
         height: `${height}px`,
         font: style.font,
         color: style.color,
-        background: style.backgroundColor,
+        background,
         textAlign: style.textAlign,
         padding: style.padding,
         margin: "0",
         border: style.border,
         borderRadius: style.borderRadius,
-        cursor: "pointer",
+        cursor: disabled ? "default" : "pointer",
         fontWeight: style.fontWeight,
         lineHeight: style.lineHeight,
         transition: style.transition,
@@ -188,7 +192,7 @@
       closeLabel: close,
       descriptionLabel: description,
       language: page.language,
-      stylesHover: { background: style.getPropertyValue("--accent-strong").trim() || style.backgroundColor },
+      stylesHover: { background: mine("--accent-strong") || style.backgroundColor },
       stylesFocusVisible: { outline: `3px solid ${style.backgroundColor}`, outlineOffset: "2px" },
       ...look,
     };
