@@ -8,7 +8,6 @@ from benchmarks import limits
 from benchmarks.part import Part
 from kasse.bench.report import markdown
 
-_LOCALSTRIPE = "localstripe: create a payment intent"
 Figures = Mapping[str, Mapping[str, float]]
 
 
@@ -24,7 +23,7 @@ def _measured(found: Mapping[str, Part]) -> Iterator[tuple[str, str, float]]:
         yield "sessions on PostgreSQL / pgbench", ">= 0.5", postgres / steps[limits.BY_HAND]["rate"]
         yield "sessions on PostgreSQL / pgbench with Kasse's statement", "", postgres / steps[limits.KASSES]["rate"]
         yield "sessions on SQLite / on PostgreSQL", ">= 1", sqlite / postgres
-        yield "sessions on SQLite / localstripe", ">= 10", sqlite / steps[_LOCALSTRIPE]["rate"]
+        yield "sessions on SQLite / localstripe", ">= 10", sqlite / steps[limits.LOCALSTRIPE]["rate"]
         yield "tokens a second, one worker on SQLite", ">= 3000", steps["SQLite: token"]["rate"]
     for engine in ("SQLite", "PostgreSQL"):
         if waiting := figures.get("waiting"):

@@ -7,6 +7,7 @@ import pytest
 
 from kasse.clock import SystemClock
 from tests.api.merchant import Receiver, receiving
+from tests.asking import MerchantServer, merchant_server
 
 
 class MovableClock(SystemClock):
@@ -29,6 +30,12 @@ def clock(server_clock: MovableClock) -> Iterator[MovableClock]:
     """The clock of the module's server; after the test it shows the machine's time again."""
     yield server_clock
     server_clock.ahead = timedelta()
+
+
+@pytest.fixture
+def merchant() -> Iterator[MerchantServer]:
+    with merchant_server() as made:
+        yield made
 
 
 @pytest.fixture

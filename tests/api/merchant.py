@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 T = TypeVar("T")
 PATIENCE_S = 10
@@ -79,3 +79,8 @@ def arrived(receiver: Receiver, number: int = 1) -> list[Request]:
     found = eventually(lambda: list(receiver.requests), lambda found: len(found) >= number)
     assert len(found) == number, found
     return found
+
+
+def query(url: str) -> dict[str, str]:
+    """What an address carries, nothing of it twice."""
+    return {name: value for name, [value] in parse_qs(urlsplit(url).query).items()}

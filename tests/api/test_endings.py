@@ -5,15 +5,12 @@ Source: checkout reference, 6.3, 6.4 and section 9.
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, urlsplit
-
 import pytest
 import requests
 
-from kasse.domain.transaction import PaymentError
-from kasse.gateways.port import Answer, Declined, Instruction
 from kasse.gateways.sandbox import Sandbox
-from tests.api.merchant import Receiver, arrived, eventually
+from tests.api.merchant import Receiver, arrived, eventually, query
+from tests.api.refusing import refuse
 from tests.running import PATIENCE_S, Json, Shop
 
 PAID = "4000000000000002"
@@ -39,16 +36,9 @@ def paid(shop: Shop, session: Json, number: str = PAID) -> requests.Response:
     return requests.post(f"{shop.base_url}/v1/sessions/{session['id']}/pay", json=body, timeout=PATIENCE_S)
 
 
-def query(url: str) -> dict[str, str]:
-    return {name: value for name, [value] in parse_qs(urlsplit(url).query).items()}
-
-
 def test_an_automatic_capture_that_is_refused_is_told_with_the_payment(
     shop: Shop, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(sandbox: Sandbox, instruction: Instruction) -> Answer:
-        return Declined(PaymentError("not today", type=("ISSUER_ERROR",)))
-
     session = opened(shop, f"{receiver.url}/?report_error=true", auto_capture=True)
     with monkeypatch.context() as patched:
         patched.setattr(Sandbox, "capture", refuse)

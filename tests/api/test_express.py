@@ -6,7 +6,6 @@ Source: checkout reference, sections 2 (rows 18 to 21b), 5 and 10.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,7 +14,7 @@ import requests
 from standardwebhooks import Webhook
 
 from kasse.domain.callbacks import signature
-from tests.asking import MerchantServer, merchant_server
+from tests.asking import MerchantServer
 from tests.running import PATIENCE_S, Json, Running, Shop, running
 
 POST: Json = {"id": "post", "line_id": "post-1", "amount": 490, "title": "Post", "operator": "Posten"}
@@ -23,12 +22,6 @@ PICK_UP: Json = {"id": "pickup", "line_id": "pickup-1", "amount": 0, "title": "P
 HOME: Json = {"first_name": "Åse", "country": "NO", "postal_code": "0155"}
 CABIN: Json = {"country": "NO", "postal_code": "9990"}
 GONE = "1970-01-01T00:00:00.000Z"
-
-
-@pytest.fixture
-def merchant() -> Iterator[MerchantServer]:
-    with merchant_server() as made:
-        yield made
 
 
 def request(*options: Json, **express: Any) -> Json:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, urlsplit
-
 import pytest
 import requests
 
-from kasse.domain.transaction import PaymentError
-from kasse.gateways.port import Answer, Declined, Instruction
 from kasse.gateways.sandbox import WALLET, Sandbox
+from tests.api.merchant import query
+from tests.api.refusing import refuse
 from tests.api.test_methods import EXTERNAL, enable
 from tests.running import PATIENCE_S, Json, Running, Shop
 
@@ -30,10 +28,6 @@ def opened(
             "configuration": {"channel": channel, **configuration},
         },
     )
-
-
-def query(url: str) -> dict[str, str]:
-    return {name: value for name, [value] in parse_qs(urlsplit(url).query).items()}
 
 
 def asked(url: str) -> requests.Response:
@@ -112,9 +106,6 @@ def test_an_app_is_told_that_the_issuer_refused(shop: Shop) -> None:
 
 
 def test_an_app_is_told_that_the_automatic_capture_failed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def refuse(sandbox: Sandbox, instruction: Instruction) -> Answer:
-        return Declined(PaymentError("not today", type=("ISSUER_ERROR",)))
-
     session = opened(shop, auto_capture=True)
     paying = shop.pay(session, CHALLENGE)
     back = answered(paying["action_url"], "approve")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 
-from tests.asking import MerchantServer, merchant_server
+from tests.asking import MerchantServer
 from tests.running import PATIENCE_S, Json, Shop
 
 ODD: list[Any] = ["x", {}, [], True, 7, 1e300, None, [{}], {"enabled": True}, {"id": []}, {"allow_countries": 7}]
@@ -16,12 +15,6 @@ OPTION: Json = {"id": "post", "line_id": "ship-1", "amount": 100, "title": "Post
 ITEM: Json = {"line_id": "1", "amount": 1000, "description": "Tea"}
 HOME: Json = {"shipping_address": {"country": "NO", "postal_code": "0150"}}
 CARD = {"number": "4000000000000002", "expiry": "12/39", "cvc": "123"}
-
-
-@pytest.fixture
-def merchant() -> Iterator[MerchantServer]:
-    with merchant_server() as made:
-        yield made
 
 
 def request(**more: object) -> Json:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.api.test_express import CABIN, GONE, HOME, PICK_UP, POST, Page, adds_up, asking, names, opened, request
-from tests.asking import MerchantServer, merchant_server
+from tests.asking import MerchantServer
 from tests.running import Json, Running, Shop
 
 FREELY = "?update_without_lock=true"
-
-
-@pytest.fixture
-def merchant() -> Iterator[MerchantServer]:
-    with merchant_server() as made:
-        yield made
 
 
 def plain(shop: Shop) -> Json:

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 import requests
 
-from kasse.domain.transaction import PaymentError
-from kasse.gateways.port import Answer, Declined, Instruction
 from kasse.gateways.sandbox import Sandbox
+from tests.api.refusing import refuse
 from tests.api.test_methods import EXTERNAL, WALLET, enable, pay
 from tests.running import PATIENCE_S, Json, Running, Shop
 
@@ -274,9 +273,6 @@ def test_a_final_capture_releases_the_rest(shop: Shop) -> None:
 def test_an_automatic_capture_that_fails_sends_the_payer_on_with_its_error(
     shop: Shop, server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(self: Sandbox, instruction: Instruction) -> Answer:
-        return Declined(PaymentError("not today", type=("ISSUER_ERROR",)))
-
     monkeypatch.setattr(Sandbox, "capture", refuse)
     session = direct(shop, configuration={"auto_capture": True})
     paid = shop.pay(session)

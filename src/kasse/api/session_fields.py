@@ -14,6 +14,7 @@ from kasse.api.fields import Currency, JsonObject, Quantity, Urls
 from kasse.api.routes import Call
 from kasse.api.shipping_fields import Shipping, ShippingOption
 from kasse.api.wire import Amount, LineId, Reference, Text, Time, http_url
+from kasse.domain import checkout
 from kasse.domain.money import MAX_AMOUNT
 from kasse.domain.refusals import Refusal
 
@@ -228,7 +229,7 @@ def order_said(raw: Mapping[str, Any]) -> JsonObject | None:
     said: JsonObject = {} if codes is None else {"discount_codes": codes}
     said |= _whole_tax(order or {})
     if said.get("items") is not None:
-        said["items"] = [_item_said(item) for item in said["items"]]
+        said["items"] = [checkout.without_null_quantity(_whole_tax(item)) for item in said["items"]]
     if said.get("shipping_option") is not None:
         said["shipping_option"] = _whole_tax(said["shipping_option"])
     return said
@@ -246,11 +247,6 @@ def express_said(raw: Mapping[str, Any]) -> JsonObject | None:
     if not express or not express.get("shipping_options"):
         return express
     return {**express, "shipping_options": [_whole_tax(option) for option in express["shipping_options"]]}
-
-
-def _item_said(item: Mapping[str, Any]) -> JsonObject:
-    """A quantity that is null is none that was said."""
-    return {name: value for name, value in _whole_tax(item).items() if name != "quantity" or value is not None}
 
 
 def _whole_tax(line: Mapping[str, Any]) -> JsonObject:

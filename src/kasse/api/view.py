@@ -304,9 +304,7 @@ def _pay_reply(call: Call, settled: Settled) -> PagePayReply:
         return PagePayReply(True, [action], redirect_url=url)
     if session.status not in ("paid", "on_hold"):
         return PagePayReply(True, [], poll_url=call.link(f"/v1/view/{session.id}/state"))
-    # Authorized all the same, if what was to be captured by itself was refused (checkout reference, 6.4).
-    error = "capture" if session.last_error == "capture" else None
-    href = to_merchant(call.house.settings.base_url, session, settled.transaction.id, error)
+    href = to_merchant(call.house.settings.base_url, session, settled.transaction.id, session.capture_error)
     return PagePayReply(True, [], redirect_url=href)
 
 

@@ -41,6 +41,11 @@ def with_shipping(order: CheckoutOrder, option: Mapping[str, Any] | None) -> dic
     return changed
 
 
+def without_null_quantity(item: Mapping[str, Any]) -> dict[str, Any]:
+    """A quantity that is null is none that was said."""
+    return {name: value for name, value in item.items() if name != "quantity" or value is not None}
+
+
 def with_line_ids(order: CheckoutOrder, path: str = "/order") -> dict[str, Any]:
     """Every item and the shipping option with a ``line_id`` as text, made up where an item has none.
 

@@ -241,8 +241,7 @@ def _objects(value: Any, name: str) -> list[dict[str, Any]]:
 
 def _item(item: dict[str, Any], n: int) -> dict[str, Any]:
     _check(item, _ItemSaid, f"order.items[{n}]")
-    kept = {name: value for name, value in item.items() if name != "quantity" or value is not None}
-    return {**kept, "amount": _amount(item.get("amount"), f"order.items[{n}].amount")}
+    return {**checkout.without_null_quantity(item), "amount": _amount(item.get("amount"), f"order.items[{n}].amount")}
 
 
 def _option(option: dict[str, Any], name: str) -> dict[str, Any]:

@@ -113,6 +113,12 @@ class PaymentSession(msgspec.Struct, frozen=True):
                 return f"{address['first_name']} {address['last_name']}"
         return None
 
+    @property
+    def capture_error(self) -> str | None:
+        """What a payer who has paid brings to the shop besides, if what was to be captured by itself was refused: he is
+        authorized all the same (checkout reference, 6.4)."""
+        return "capture" if self.last_error == "capture" else None
+
 
 class ChosenItem(msgspec.Struct, frozen=True):
     """A line that a session shall pay; without ``amount``, all that is left of it. ``given`` is what else was sent."""

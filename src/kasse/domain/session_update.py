@@ -39,8 +39,8 @@ def updated(session: PaymentSession, update: Update) -> PaymentSession:
     """The session as the merchant wants it.
 
     Its amount is what the items and the chosen shipping add up to: clients send one without the shipping. That of a
-    partial payment is what the merchant says, or said before. The lines of an order of
-    ours stay what they are; a session of one may get other shipping, addresses and words.
+    partial payment is what the merchant says, or said before. The lines of an order of ours stay what they are; a
+    session of one may get other shipping, addresses and words.
     Raises ``Refusal``: wrong_value, wrong_state (express options for a session that is not express), duplicate_line,
     amount_mismatch, amount_not_positive.
     """

@@ -39,8 +39,9 @@ async def _reason(store: Store) -> str | None:
         async with asyncio.timeout(ASK_WITHIN_S):
             await store.read(_any_row)
     except TimeoutError:
-        _log.error("not_ready", error=f"the database did not answer within {ASK_WITHIN_S:g} seconds")
-        return f"the database did not answer within {ASK_WITHIN_S:g} seconds"
+        reason = f"the database did not answer within {ASK_WITHIN_S:g} seconds"
+        _log.error("not_ready", error=reason)
+        return reason
     except StoreUnavailable as error:
         _log.error("not_ready", error=str(error))
         return "the database cannot be reached or read"

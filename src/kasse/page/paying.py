@@ -149,7 +149,7 @@ async def _tell_app(house: House, session: PaymentSession, transaction_id: str) 
     if session.status == "paying":
         return JSONResponse({"session_id": session.id, "transaction_id": transaction_id}, 202, headers=answers.HEADERS)
     paid = session.status in ("paid", "on_hold")
-    error = "capture" if paid and session.last_error == "capture" else None
+    error = session.capture_error
     if not paid:
         transaction = await transactions.get(house, session.account_id, transaction_id)
         cancelled = "cancelled" if session.status == "cancelled" else "failed"

@@ -79,8 +79,7 @@ class Seen:
         """Where the payer goes on to, once it is over."""
         session = self.session
         if self.state == "paid":
-            error = "capture" if session.last_error == "capture" else None
-            return to_merchant(self.base_url, session, session.transaction_id, error)
+            return to_merchant(self.base_url, session, session.transaction_id, session.capture_error)
         if self.state in ("failed", "unavailable"):
             return to_merchant(self.base_url, session, None, "failed")
         if self.state in ("cancelled", "expired", "locked_elsewhere", "paid_elsewhere"):
