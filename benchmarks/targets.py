@@ -20,11 +20,14 @@ def _measured(found: Mapping[str, Part]) -> Iterator[tuple[str, str, float]]:
     figures: dict[str, Figures] = {name: part.figures for name, part in found.items()}
     if steps := figures.get("steps"):
         sqlite, postgres = steps["SQLite: session"]["rate"], steps["PostgreSQL: session"]["rate"]
-        yield "sessions on PostgreSQL / pgbench", ">= 0.5", postgres / steps[limits.BY_HAND]["rate"]
-        yield "sessions on PostgreSQL / pgbench with Kasse's statement", "", postgres / steps[limits.KASSES]["rate"]
+        yield "sessions on PostgreSQL / pgbench by hand, one worker", "", postgres / steps[limits.BY_HAND]["rate"]
+        yield "sessions on PostgreSQL / pgbench, one worker", ">= 0.5", postgres / steps[limits.KASSES]["rate"]
         yield "sessions on SQLite / on PostgreSQL", ">= 1", sqlite / postgres
-        yield "sessions on SQLite / localstripe", ">= 10", sqlite / steps[limits.LOCALSTRIPE]["rate"]
+        yield "sessions on SQLite / localstripe, empty", ">= 10", sqlite / steps[limits.LOCALSTRIPE]["rate"]
+        yield "sessions on SQLite / localstripe, used", ">= 10", sqlite / steps[limits.LOCALSTRIPE_USED]["rate"]
         yield "tokens a second, one worker on SQLite", ">= 3000", steps["SQLite: token"]["rate"]
+    for workers, values in figures.get("several_workers", {}).items():
+        yield f"sessions on PostgreSQL / pgbench, workers: {workers}", ">= 0.5", values["share"]
     for engine in ("SQLite", "PostgreSQL"):
         if waiting := figures.get("waiting"):
             yield f"p99 / p50 at 70 %, {engine}", "< 5", waiting[engine]["p99"] / waiting[engine]["p50"]

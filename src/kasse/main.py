@@ -73,6 +73,9 @@ EXPIRE_EVERY_S = 1.0
 FORGET_EVERY_S = 3600
 TELL_LEVELS_EVERY_S = 10
 KEEP_ANSWERS = timedelta(hours=25)
+NEW_BETWEEN_COLLECTIONS = 50_000
+"""How many objects more there must be before garbage is looked for. What dozens of requests hold for the moment is more
+than Python's own 700, so it was looked through all the time, and nothing of it was garbage."""
 _log = structlog.get_logger()
 
 
@@ -301,6 +304,7 @@ class Application:
                 # fifty milliseconds.
                 gc.collect()
                 gc.freeze()
+                gc.set_threshold(NEW_BETWEEN_COLLECTIONS)
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
         except (StoreUnavailable, GatewayNotUsable) as error:
