@@ -23,17 +23,17 @@ DECLINED = 13
 
 
 class Acquirer:
-    """``wrong`` is how often it goes wrong."""
+    """``wrong`` is how often it goes wrong, in one of the ways ``wrongly``."""
 
     def __init__(self, seed: int) -> None:
         self.book: dict[str, Json] = {}
-        self.wrong = 0.0
+        self.wrong, self.wrongly = 0.0, WAYS
         self.ways: dict[str, int] = {}
         self._chance, self._lock = random.Random(seed), threading.Lock()
 
     def way(self) -> str:
         with self._lock:
-            found = "answers" if self._chance.random() >= self.wrong else self._chance.choice(WAYS)
+            found = "answers" if self._chance.random() >= self.wrong else self._chance.choice(self.wrongly)
             self.ways[found] = self.ways.get(found, 0) + 1
             return found
 
@@ -86,7 +86,7 @@ def serve(port: int, seed: int) -> None:
             what = self.path.strip("/")
             told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if what == "wrong":
-                acquirer.wrong = told["often"]
+                acquirer.wrong, acquirer.wrongly = told["often"], tuple(told.get("wrongly", WAYS))
                 self._say(b"{}")
             elif what == "book":
                 self._say(json.dumps({"book": acquirer.book, "ways": acquirer.ways}).encode())

@@ -6,61 +6,33 @@ Two processes of ``kasse serve``, on both engines. Then all is well again, and n
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import requests
 
 from kasse.domain.transaction import amounts
 from tests.faults.acquirer import moved
-from tests.faults.servers import PATIENCE_S, Found, Server, free_port, look, make_client, verified
+from tests.faults.outside import Outside, outside_of
+from tests.faults.servers import PATIENCE_S, Found, look, verified
 from tests.running import Json, Shop, session_request
 from tests.store.postgres_server import postgres_server
 
-ROOT = Path(__file__).parents[2]
 MERCHANTS = 4
 SHORT, LONG = 4, 60
 OFTEN = 0.4
-HOUR = 3600
 CARD = "4000000000000002"
 _WAIT = ("outcome_unknown", "request_under_way", "session_being_paid", "line_being_paid")
 _NO = ("nothing_left_to_pay", "amount_above_left", "session_paid", "wrong_status")
-
-
-@dataclass
-class Outside:
-    """A server, and what is outside of it."""
-
-    server: Server
-    acquirer: subprocess.Popen[bytes]
-    url: str
-    clock: Path
-    receiver_port: int
-
-    def tell(self, what: str, body: Json) -> Json:
-        found: Json = requests.post(f"{self.url}/{what}", json=body, timeout=PATIENCE_S).json()
-        return found
-
-    def jump(self, hours: float) -> None:
-        """The clock of the servers goes so far from where it is. Written whole: it is read at any moment."""
-        after = float(self.clock.read_text()) + hours * HOUR
-        new = self.clock.with_suffix(".new")
-        new.write_text(str(after))
-        new.replace(self.clock)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -70,30 +42,7 @@ def outside(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Outside]
         if request.param != "sqlite":
             postgres = stack.enter_context(postgres_server())
             database = postgres.url(stack.enter_context(postgres.kasse_database()))
-        about = tmp_path / "packages" / "kasse_far-1.dist-info"
-        about.mkdir(parents=True)
-        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: kasse-far\nVersion: 1\n")
-        (about / "entry_points.txt").write_text("[kasse.gateways]\nfar = tests.faults.far_gateway:FarGateway\n")
-        clock = tmp_path / "clock"
-        clock.write_text("0")
-        port = free_port()
-        command = [sys.executable, "-m", "tests.faults.acquirer", str(port), "20261125"]
-        acquirer = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
-        stack.callback(_end, acquirer)
-        url = f"http://127.0.0.1:{port}"
-        server = Server(database, gateway_timeout=0.4, settings={"workers": "2"})
-        server.environment = {
-            "PYTHONPATH": os.pathsep.join((str(ROOT), str(about.parent))),
-            "FAR_ACQUIRER": url,
-            "FAR_CLOCK": str(clock),
-        }
-        stack.callback(server.end, signal.SIGKILL)
-        yield Outside(server, acquirer, url, clock, free_port())
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait(PATIENCE_S)
+        yield outside_of(database, tmp_path, stack)
 
 
 @contextmanager
@@ -165,13 +114,11 @@ def test_whatever_goes_wrong_outside_both_books_agree_and_every_callback_comes(
     outside: Outside, times: Callable[[int, int], int], record_property: Callable[[str, object], None]
 ) -> None:
     server = outside.server
-    client = make_client(server.database)
-    server.start()
-    server.wait_until_it_answers()
+    outside.start()
     outside.tell("wrong", {"often": OFTEN})
     callback = f"http://127.0.0.1:{outside.receiver_port}/callback"
     with ThreadPoolExecutor(MERCHANTS + 1) as pool:
-        shops = [server.shop(*client) for _ in range(MERCHANTS)]
+        shops = [server.shop(*outside.client) for _ in range(MERCHANTS)]
         trading = [
             pool.submit(_trade, shop, random.Random(n), callback, times(SHORT, LONG)) for n, shop in enumerate(shops)
         ]

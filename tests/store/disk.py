@@ -10,10 +10,13 @@ import apsw
 
 
 class Disk(apsw.VFS):
-    """Set ``full`` or ``broken`` and what is written from then on fails, as it would on a real one."""
+    """Set ``full`` or ``broken`` and what is written from then on fails, as it would on a real one.
+
+    With ``file_is_full`` that is so for what is written to the database's file, and not for its log.
+    """
 
     def __init__(self) -> None:
-        self.full = self.broken = False
+        self.full = self.broken = self.file_is_full = False
         self.real = apsw.vfs_names()[0]  # the default one
         super().__init__("disk-of-a-test", self.real, makedefault=True)
 
@@ -24,10 +27,11 @@ class Disk(apsw.VFS):
 class _File(apsw.VFSFile):
     def __init__(self, disk: Disk, name: Any, flags: list[int]) -> None:
         self._disk = disk
+        self._is_the_file = bool(flags[0] & apsw.SQLITE_OPEN_MAIN_DB)
         super().__init__(disk.real, name, flags)
 
     def xWrite(self, data: Any, offset: int) -> None:
-        if self._disk.full:
+        if self._disk.full or (self._disk.file_is_full and self._is_the_file):
             raise apsw.FullError("database or disk is full")
         super().xWrite(data, offset)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import subprocess
 import sys
@@ -150,6 +151,30 @@ async def test_ten_processes_that_open_a_new_file_at_once_find_it_made_once(file
     connection.close()
     async with opened(file) as store:
         await put(store, *life()[0])
+
+
+# -- the log
+
+
+def _log_began(file: Path) -> bytes:
+    """A part of the log's head that is another one each time it begins anew."""
+    return file.with_name(file.name + "-wal").read_bytes()[16:20]
+
+
+async def test_the_log_is_put_into_the_file_beside_commits_and_begins_anew(store: SqliteStore, file: Path) -> None:
+    began, written = [_log_began(file)], os.path.getsize(file)
+    store._log.pages = 1
+    await put(store, account(1))
+    assert store._log._copying is not None
+    store._log._copying.result()
+    assert os.path.getsize(file) > written
+    # The second is copied with its own commit, so that the third finds nothing for which the log would have to stay.
+    for number in (2, 3):
+        await put(store, account(number))
+        began.append(_log_began(file))
+    assert len(set(began)) == 3
+    for number in (1, 2, 3):
+        assert await _account(store, number) is not None
 
 
 # -- files that cannot be used
@@ -396,6 +421,23 @@ async def test_a_full_disk_fails_every_change_stores_none_and_recovers(failing: 
     await asyncio.gather(*(put(store, account(n)) for n in range(1, 9)))
     assert all([await _account(store, n) for n in range(9)])
     assert store._back.execute("PRAGMA integrity_check").get == "ok"
+
+
+async def test_a_log_that_cannot_be_put_into_the_file_harms_no_commit(
+    failing: tuple[SqliteStore, Disk], file: Path
+) -> None:
+    store, disk = failing
+    store._log.pages = 1
+    disk.file_is_full = True
+    for number in range(1, 9):
+        await put(store, account(number))
+    began = _log_began(file)
+    disk.file_is_full = False
+    # It is tried again with later commits.
+    for number in range(9, 20):
+        await put(store, account(number))
+    assert _log_began(file) != began
+    assert all([await _account(store, n) for n in range(20)])
 
 
 async def test_a_refusal_is_not_told_when_the_group_that_it_is_in_fails(failing: tuple[SqliteStore, Disk]) -> None:

@@ -27,6 +27,7 @@ import msgspec
 
 from kasse.store.batches import Batches
 from kasse.store.port import Contradiction, Decide, Loads, Query, Record, StoreUnavailable
+from kasse.store.sqlite_log import Log
 from kasse.store.sqlite_reads import SqliteLoads
 from kasse.store.sqlite_writes import write_all
 from kasse.store.times import milliseconds
@@ -67,6 +68,7 @@ class SqliteStore:
         self._front_loads = SqliteLoads(self._front)
         self._back = self._connect()
         self._back_loads = SqliteLoads(self._back)
+        self._log = Log(self._back, self._connect())
         self._changes = Batches(self._commit, _LARGEST_GROUP, at_once=1)
         self._patience_ms = _BUSY_MS
         self._closed = False
@@ -201,6 +203,7 @@ class SqliteStore:
         await self._changes.end()
         self._disk.shutdown()
         self._readers.shutdown()
+        self._log.close()
         for connection in self._open_connections:
             # What cannot be moved from the write-ahead log into the file stays there for the next start.
             with suppress(apsw.Error):
