@@ -59,8 +59,8 @@ def steps(server: PostgresServer, effort: Effort) -> Part:
     return Part(
         "The main job, step by step, and the limits",
         f"One worker, {effort.connections} connections, each step for {effort.seconds:.0f} s, everything on the same "
-        f"machine, in a new database of {_USED} orders. Kasse and the limits took turns, {effort.rounds} times; each row "
-        "is the middle one. A session is created with an Idempotency-Key, durably.",
+        f"machine, in a new database of {_USED} orders. Kasse and the limits took turns, {effort.rounds} times; each "
+        "row is the middle one. A session is created with an Idempotency-Key, durably.",
         ["engine", "step", "a second", "p50 ms", "p99 ms", "CPU ms", "PostgreSQL CPU ms", "MB"],
         rows,
         figures,
