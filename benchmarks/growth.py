@@ -6,9 +6,12 @@ import json
 import tempfile
 from typing import Any
 
+import msgspec
+
 from benchmarks import filler, limits
 from benchmarks.machine import Database, Server, kasse
 from benchmarks.part import Effort, Part, databases
+from kasse.bench.processes import processor_seconds
 from tests.running import Shop, session_request
 from tests.store.postgres_server import PostgresServer
 
@@ -25,10 +28,11 @@ def growth(server: PostgresServer, effort: Effort) -> Part:
                     filler.fill(database, running.shop(), orders)
                     found = _open_sessions(running, _some(database, running), 8, effort.seconds)
                 rows.append([database.engine, f"{orders}", f"{found.rate:.0f}", f"{found.p50:.2f}", f"{found.p99:.2f}"])
-                rows[-1].append(f"{found.processor:.3f}")
-                figures[f"{database.engine}: {orders}"] = {"rate": found.rate, "processor": found.processor}
+                rows[-1] += [f"{found.processor:.3f}", f"{found.database:.3f}" if database.postgres else ""]
+                cost = found.processor + found.database
+                figures[f"{database.engine}: {orders}"] = {"rate": found.rate, "processor": cost}
     words = f"Sessions of up to {_SAMPLE} orders drawn from all over, 8 connections."
-    head = ["engine", "orders", "a second", "p50 ms", "p99 ms", "CPU ms"]
+    head = ["engine", "orders", "a second", "p50 ms", "p99 ms", "CPU ms", "PostgreSQL CPU ms"]
     return Part("Growth: orders", words, head, rows, figures)
 
 
@@ -94,4 +98,7 @@ def _send(running: Server, shop: Shop, url: str, lines: list[int], connections: 
     body = json.dumps(session_request(lines))
     bearer = str(shop.http.headers["Authorization"])
     more = ("application/json", body, bearer)
-    return limits.hammer("sessions", running.pid, "POST", url, connections, seconds, *more)
+    before = processor_seconds(running.database.watched.values())
+    found = limits.hammer("sessions", running.pid, "POST", url, connections, seconds, *more)
+    used = processor_seconds(running.database.watched.values()) - before
+    return msgspec.structs.replace(found, database=used * 1000 / (found.rate * seconds))

@@ -60,13 +60,14 @@ LOCALSTRIPE, LOCALSTRIPE_USED = "localstripe: create a payment intent", "localst
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """Of one limit: how often a second, and milliseconds of processor each time, of its server."""
+    """Of one limit: how often a second, and milliseconds of processor each time, of its server and its database."""
 
     name: str
     rate: float
     processor: float = 0.0
     p50: float = 0.0
     p99: float = 0.0
+    database: float = 0.0
 
 
 def pgbench(database: Database, name: str, clients: int, seconds: float) -> Limit:

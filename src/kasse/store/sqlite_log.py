@@ -12,7 +12,7 @@ import apsw
 
 
 class Log:
-    """Copies the log into the file beside the commits, each time that it has grown by ``pages``.
+    """Copies the log into the file beside the commits, as soon as it holds so many ``pages``.
 
     What has come meanwhile is little. It is copied with the next commit, so that the log begins anew after that.
     """
