@@ -40,6 +40,7 @@ _POSTGRES_SETTINGS = (
 )
 
 
+_ALL_SERVE_S = 3
 _LONG_S = 1800  # a statement that changes a million orders may take so long
 
 
@@ -139,8 +140,6 @@ def kasse(database: Database, workers: int = 1, **settings: str) -> Iterator[Ser
             database.url,
             "--port",
             str(port),
-            "--workers",
-            str(workers),
         ]
         command += ["--workers", str(workers)]
         with log.open("wb") as out:
@@ -148,6 +147,9 @@ def kasse(database: Database, workers: int = 1, **settings: str) -> Iterator[Ser
             process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
         try:
             start_s = _first_answer(url, process) - started
+            if workers > 1:
+                # Connections that are opened before the others serve stay with the first.
+                time.sleep(_ALL_SERVE_S)
             answering = f"http://127.0.0.1:{receiver}/"
             with program(sys.executable, "-m", "benchmarks.bare", str(receiver), ready=answering[:-1]):
                 yield Server(url, process.pid, merchant, database, start_s, log, answering)

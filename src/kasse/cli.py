@@ -115,7 +115,7 @@ def _serve(settings: Settings, sock: socket.socket) -> None:
         "kasse.serving:application",
         factory=True,
         workers=settings.workers,
-        loop="uvloop" if settings.workers == 1 else "kasse.accepting:Loop",
+        loop="uvloop",
         http=cast(Any, partial(Connection, limits=Limits(settings.client_timeout, settings.max_connections))),
         lifespan="on",
         log_config=None,

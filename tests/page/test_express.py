@@ -155,9 +155,10 @@ def test_where_the_merchant_takes_long_the_payer_is_told_how_long_it_may_be(
     steps = Steps(payer.page)
     steps.live_at()
     expect(steps.said).to_have_text("Asking the shop how it delivers to this address …")
-    payer.page.clock.run_for(7_900)
+    # It is said after eight seconds. The page's clock also goes by itself, so this is well before and after.
+    payer.page.clock.run_for(4_000)
     expect(steps.said).to_have_text("Asking the shop how it delivers to this address …")
-    payer.page.clock.run_for(200)
+    payer.page.clock.run_for(4_000)
     expect(steps.said).to_have_text("The shop has not answered yet. It has up to a minute.")
     goes_on.set()
     expect(steps.shipping).to_be_visible()
