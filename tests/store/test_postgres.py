@@ -161,6 +161,38 @@ async def test_a_page_of_a_large_account_is_read_from_its_index(store: Store, da
             assert max(read) <= 10, plan
 
 
+@pytest.mark.parametrize("clocks", [0, 1])
+async def test_what_has_run_out_is_found_without_looking_at_what_has_not(
+    store: Store, database: str, clocks: int
+) -> None:
+    """Every second, among all open sessions there are."""
+    asked: list[Question] = []
+
+    async def ask(several: Sequence[Asked]) -> Any:
+        asked.extend(one for one in several if isinstance(one, Question))
+        return [() for _ in several]
+
+    await put(store, records.session(), *[records.account_clock(OTHER)][:clocks])
+    now = records.session().created_at
+    await answer(PostgresLoads().due_sessions(now, 50), ask)
+    async with connected(database) as connection:
+        await connection.execute("SELECT set_config('kasse.account', $1, false)", ACCOUNT)
+        await connection.execute(
+            "INSERT INTO sessions (account_id, id, status, created_at, expires_at, version, doc) "
+            "SELECT account_id, 'id-' || n, 'open', created_at, 4000000000000 + n, 1, doc "
+            "FROM sessions, generate_series(1, 30000) AS n"
+        )
+        await connection.execute("VACUUM ANALYZE")
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
+        statement = await connection.prepare(asked[0].sql)
+        async with connection.transaction():
+            assert await statement.fetch(*asked[0].values) == []
+            assert await connection.fetchval(_LOOKED_AT) <= 10
+
+
+_LOOKED_AT = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'sessions'"
+
+
 # -- constraints
 
 
