@@ -63,8 +63,8 @@ def session_list(filters: SessionFilters, page: Page) -> tuple[str, list[Any]]:
 
 
 # Accounts with a clock of their own go by that. Each half stops at the limit, however much has run out meanwhile.
-# Those accounts are gone through one by one: joined, all open sessions would be looked at for them. Their time is worked
-# out before, because a sum is no condition for an index behind the second lock.
+# Those accounts are gone through one by one: joined, all open sessions would be looked at for them. Their time is
+# worked out before, because a sum is no condition for an index behind the second lock.
 _CAN_END = """status = 'open' OR EXISTS (
         SELECT FROM gateway_calls AS g WHERE g.account_id = s.account_id
             AND g.key = s.doc::json ->> 'transaction_id' AND g.state = 'waiting_for_payer'
