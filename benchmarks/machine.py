@@ -133,14 +133,7 @@ def kasse(database: Database, workers: int = 1, **settings: str) -> Iterator[Ser
     with tempfile.TemporaryDirectory(prefix="kasse-bench-log-") as folder:
         log = Path(folder) / "log"
         environment = os.environ | {f"KASSE_{name.upper()}": value for name, value in settings.items()}
-        command = [
-            str(BIN / "kasse"),
-            "serve",
-            "--database",
-            database.url,
-            "--port",
-            str(port),
-        ]
+        command = [str(BIN / "kasse"), "serve", "--database", database.url, "--port", str(port)]
         command += ["--workers", str(workers)]
         with log.open("wb") as out:
             started = time.perf_counter()

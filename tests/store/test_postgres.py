@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import asyncpg
@@ -132,16 +132,27 @@ async def test_a_write_names_the_account_of_each_record(store: Store, database: 
         assert await store.read(lambda loads, id=account_id: loads.draft(id, "draft-1"))  # type: ignore[misc]
 
 
-async def test_a_page_of_a_large_account_is_read_from_its_index(store: Store, database: str) -> None:
-    """The second lock must not lead the planner astray: it looks as if it left hardly a row."""
+# Sessions that this transaction has looked at.
+_LOOKED_AT = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'sessions'"
+
+
+async def _asked(load: Awaitable[Any]) -> list[Question]:
+    """What a load asks; nothing is found."""
     asked: list[Question] = []
 
     async def ask(several: Sequence[Asked]) -> Any:
         asked.extend(one for one in several if isinstance(one, Question))
         return [() for _ in several]
 
-    await answer(PostgresLoads().orders(ACCOUNT, Filters(), Page()), ask)
-    await answer(PostgresLoads().orders(ACCOUNT, Filters(), Page(10, "id-500")), ask)
+    await answer(load, ask)
+    return asked
+
+
+async def test_a_page_of_a_large_account_is_read_from_its_index(store: Store, database: str) -> None:
+    """The second lock must not lead the planner astray: it looks as if it left hardly a row."""
+    loads = PostgresLoads()
+    asked = await _asked(loads.orders(ACCOUNT, Filters(), Page()))
+    asked += await _asked(loads.orders(ACCOUNT, Filters(), Page(10, "id-500")))
     async with connected(database) as connection:
         await connection.execute("SELECT set_config('kasse.account', $1, false)", ACCOUNT)
         await connection.execute(
@@ -166,15 +177,8 @@ async def test_what_has_run_out_is_found_without_looking_at_what_has_not(
     store: Store, database: str, clocks: int
 ) -> None:
     """Every second, among all open sessions there are."""
-    asked: list[Question] = []
-
-    async def ask(several: Sequence[Asked]) -> Any:
-        asked.extend(one for one in several if isinstance(one, Question))
-        return [() for _ in several]
-
     await put(store, records.session(), *[records.account_clock(OTHER)][:clocks])
-    now = records.session().created_at
-    await answer(PostgresLoads().due_sessions(now, 50), ask)
+    (question,) = await _asked(PostgresLoads().due_sessions(records.session().created_at, 50))
     async with connected(database) as connection:
         await connection.execute("SELECT set_config('kasse.account', $1, false)", ACCOUNT)
         await connection.execute(
@@ -184,13 +188,10 @@ async def test_what_has_run_out_is_found_without_looking_at_what_has_not(
         )
         await connection.execute("VACUUM ANALYZE")
         await connection.execute("SET plan_cache_mode = force_generic_plan")
-        statement = await connection.prepare(asked[0].sql)
+        statement = await connection.prepare(question.sql)
         async with connection.transaction():
-            assert await statement.fetch(*asked[0].values) == []
+            assert await statement.fetch(*question.values) == []
             assert await connection.fetchval(_LOOKED_AT) <= 10
-
-
-_LOOKED_AT = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'sessions'"
 
 
 # -- constraints
